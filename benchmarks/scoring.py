@@ -35,7 +35,7 @@ from vssl.records.files import RECORDS_FILE, SCORES_FILE
 from vssl.records.fit import fit_policies
 from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
-from vssl.records.store import AtomicParquetWriter, RecordRows
+from vssl.records.store import RecordRows, parquet_writer
 from vssl.records.truth import GroundTruth
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.released import CONSTANTS, RULES, ReleasedThreshold
@@ -112,14 +112,14 @@ def write_random_maps(
     }  # fmt: skip
     GroundTruth.of_samples(samples).write(folder, facts)
     rows = RecordRows(samples, plan)
-    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, facts) as writer:
+    with parquet_writer(folder / RECORDS_FILE, RECORDS, facts) as write:
         for start in range(0, len(samples), together):
             index = np.arange(start, min(len(samples), start + together))
             shape = (len(index), len(plan.pairings), side, side)
             maps = change(torch.from_numpy(generator.random(shape, dtype=np.float32)))
             objects = torch.from_numpy(generator.random((len(index), 7, 7), dtype=np.float32))
             seen = None if facts["prior"] is None else objects
-            writer.write(rows.table(index, maps, seen))
+            write(rows.table(index, maps, seen))
 
 
 def score(folder: Path) -> None:

@@ -201,8 +201,7 @@ class LogSpectrogram(FrontEnd):
         self.floor = floor
         self.scale = scale
         self.log = log
-        self.register_buffer("taper", torch.from_numpy(_tukey(nperseg)).float(), persistent=False)
-        self.taper: torch.Tensor
+        self.taper = nn.Buffer(torch.from_numpy(_tukey(nperseg)).float(), persistent=False)
 
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
         """Spectrograms `[M, 1, nperseg // 2 + 1, frames]` of waveforms `[M, T]`."""
@@ -283,10 +282,8 @@ class MelSpectrogram(FrontEnd):
         self.floor = floor
         self.log = log
         filters = _mel_filters(rate=rate, bins=n_fft // 2 + 1, bands=bands)
-        self.register_buffer("taper", torch.hann_window(n_fft), persistent=False)
-        self.register_buffer("filters", filters, persistent=False)
-        self.taper: torch.Tensor
-        self.filters: torch.Tensor
+        self.taper = nn.Buffer(torch.hann_window(n_fft), persistent=False)
+        self.filters = nn.Buffer(filters, persistent=False)
 
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
         """Spectrograms `[M, 1, bands, T // hop + 1]` of waveforms `[M, T]`, in dB."""
@@ -327,14 +324,11 @@ class VGGishExamples(FrontEnd):
         super().__init__(window)
         check_choice(scaling, ("per_clip", "none"), name="scaling")
         self.scaling = scaling
-        taper = torch.hann_window(400, dtype=torch.float64)
-        self.register_buffer("taper", taper, persistent=False)
+        self.taper = nn.Buffer(torch.hann_window(400, dtype=torch.float64), persistent=False)
         filters = _straight_filters(
             rate=self.rate, bins=257, bands=64, lowest=125.0, highest=7500.0
         )
-        self.register_buffer("filters", filters, persistent=False)
-        self.taper: torch.Tensor
-        self.filters: torch.Tensor
+        self.filters = nn.Buffer(filters, persistent=False)
 
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
         """E examples `[M, E, 1, 96, 64]`, time before frequency, of waveforms `[M, T]`."""
@@ -403,10 +397,8 @@ class KaldiLogMel(FrontEnd):
         filters = _straight_filters(
             rate=rate, bins=bins, bands=bands, lowest=lowest, highest=rate / 2
         )
-        self.register_buffer("taper", taper, persistent=False)
-        self.register_buffer("filters", filters, persistent=False)
-        self.taper: torch.Tensor
-        self.filters: torch.Tensor
+        self.taper = nn.Buffer(taper, persistent=False)
+        self.filters = nn.Buffer(filters, persistent=False)
 
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
         """Spectrograms `[M, frames, bands]` of waveforms `[M, T]`."""
@@ -431,14 +423,8 @@ def power_spectrogram(
 ) -> torch.Tensor:
     """Squared magnitude of the short-time Fourier transform, centred, with reflected edges.
 
-    Args:
-        waveforms: `[M, T]`, longer than half a window.
-        window: `[n_fft]`.
-        hop: samples between frames.
-        divisor: of the spectrum, before it is squared.
-
-    Returns:
-        `[M, n_fft // 2 + 1, T // hop + 1]`.
+    Waveforms `[M, T]`, longer than half a window `[n_fft]`, become `[M, n_fft // 2 + 1, T // hop +
+    1]`. The divisor is of the spectrum, before it is squared.
     """
     spectrum = torch.stft(
         waveforms, len(window), hop, window=window, center=True, pad_mode="reflect",

@@ -125,11 +125,7 @@ def check_image(path: Path) -> ImageFacts:
     Raises:
         ImageFileError: as `read_image`.
     """
-    return check_image_bytes(read_bytes(path), path)
-
-
-def check_image_bytes(data: bytes, path: Path) -> ImageFacts:
-    """Check the content of an image file, as `check_image`."""
+    data = read_bytes(path)
     if _is_plain_jpeg(data, path, whole=True):
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
         return ImageFacts(width, height, "JPEG")

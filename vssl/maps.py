@@ -278,6 +278,14 @@ def encode_mask(mask: npt.NDArray[np.bool_]) -> Mask:
     return np.flatnonzero(changes).astype("<u2").tobytes()
 
 
+def mask_pixels(mask: Mask) -> int:
+    """Count the marked pixels of a mask of the evaluation size, without decoding it."""
+    changes = np.frombuffer(mask, "<u2").astype(np.int64)
+    if len(changes) % 2:  # marked to its end
+        changes = np.append(changes, EVALUATION_SIZE**2)
+    return int((changes[1::2] - changes[::2]).sum())
+
+
 def decode_mask(mask: Mask, *, size: int = EVALUATION_SIZE) -> npt.NDArray[np.bool_]:
     """Decode a mask of `encode_mask`: `[size, size]` bool."""
     changes = np.zeros(size * size, np.uint8)

@@ -57,6 +57,8 @@ from vssl.types import (
 )
 
 _COUNT = 12  # samples of a metric's and a threshold's inputs
+_HOLED = 3  # the one whose map holds NaN
+_OTHERS = torch.arange(_COUNT) != _HOLED
 _LENGTH = SAMPLE_RATE // 2
 _NEAR = 1e-6
 
@@ -116,20 +118,28 @@ def check_metric(metric: ReportedMetric) -> None:
 
 def _check_curves(metric: CurveMetric, inputs: Update, expect: Expect) -> None:
     """A curve is `[T]` float32, of its own map alone, and NaN for a map that holds NaN."""
-    maps, truth = inputs
-    curves, holed = metric.measure(maps, truth), maps.clone()
+    curves = metric.measure(*inputs)
     expect(
         curves.shape == (_COUNT, metric.points) and curves.dtype == torch.float32,
         f"measure gives {list(curves.shape)} {curves.dtype}, not [N, {metric.points}] float32",
     )
-    holed[3, 0, 0] = math.nan
-    measured = metric.measure(holed, truth)
-    others = [row for row in range(_COUNT) if row != 3]
-    expect(bool(measured[3].isnan().all()), "a map that holds NaN has a curve")
-    expect(
-        torch.equal(measured[others].nan_to_num(-1), curves[others].nan_to_num(-1)),
-        "a map that holds NaN changes the curves of others",
-    )
+    undefined, others = _with_hole(metric.measure, inputs)
+    expect(undefined, "a map that holds NaN has a curve")
+    expect(others, "a map that holds NaN changes the curves of others")
+
+
+def _with_hole(measure: Callable[..., torch.Tensor], inputs: Update) -> tuple[bool, bool]:
+    """Whether a map that holds NaN measures NaN, and whether others measure the same beside it."""
+    plain, found = measure(*inputs), measure(_holed(inputs[0]), *inputs[1:])
+    same = torch.equal(found[_OTHERS].nan_to_num(-1), plain[_OTHERS].nan_to_num(-1))
+    return bool(found[_HOLED].isnan().all()), same
+
+
+def _holed(maps: torch.Tensor) -> torch.Tensor:
+    """The same maps, one of which holds NaN."""
+    holed = maps.clone()
+    holed[_HOLED, 0, 0] = math.nan
+    return holed
 
 
 def _check_undefined(metric: MeanMetric, expect: Expect) -> None:
@@ -145,19 +155,13 @@ def _check_undefined(metric: MeanMetric, expect: Expect) -> None:
     if not isinstance(metric, MapMetric):
         return
     maps, truth = _metric_inputs(metric)
-    holed = maps.clone()
-    holed[3, 0, 0] = math.nan
-    plain, measured = metric.measure(maps, truth), metric.measure(holed, truth)
-    others = [row for row in range(_COUNT) if row != 3]
-    expect(bool(measured[3].isnan()), "a map that holds NaN has a defined value")
-    expect(
-        torch.equal(measured[others].nan_to_num(-1), plain[others].nan_to_num(-1)),
-        "a map that holds NaN changes the values of others",
-    )
+    undefined, others = _with_hole(metric.measure, (maps, truth))
+    expect(undefined, "a map that holds NaN has a defined value")
+    expect(others, "a map that holds NaN changes the values of others")
     used = copy.deepcopy(metric)
     used.reset()
-    used.update(holed, truth)
-    counted = used.n_undefined - int(plain[others].isnan().sum())
+    used.update(_holed(maps), truth)
+    counted = used.n_undefined - int(metric.measure(maps, truth)[_OTHERS].isnan().sum())
     expect(counted == 1, "n_undefined does not count a map that holds NaN")
 
 
@@ -291,12 +295,9 @@ def check_threshold(policy: ThresholdPolicy, *, model: str = "") -> None:
             torch.equal(found, torch.full_like(found, value)), "`threshold` differs from `constant`"
         )
     else:
-        holed = maps.clone()
-        holed[3, 0, 0] = math.nan
-        again = policy.threshold(holed, truth)
-        others = [row for row in range(_COUNT) if row != 3]
+        undefined, same = _with_hole(policy.threshold, (maps, truth))
         expect(
-            bool(again[3].isnan()) and torch.equal(again[others], found[others]),
+            undefined and same,
             "a map that holds NaN must have the threshold NaN, and change no other",
         )
     marked = binarize(maps, found)

@@ -25,7 +25,7 @@ from vssl.records.refit import ResampledRun
 from vssl.records.schema import RECORDS
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Samples, Scores
-from vssl.records.store import AtomicParquetWriter, RecordRows
+from vssl.records.store import RecordRows, parquet_writer
 from vssl.records.truth import GroundTruth
 from vssl.types import POSITIVE, Box, Sample
 
@@ -161,10 +161,10 @@ def write_made(
     }  # fmt: skip
     stacked = torch.from_numpy(np.stack([native[name][:, d] for name, d in plan.pairings], axis=1))
     folder.mkdir(parents=True, exist_ok=True)
-    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
+    with parquet_writer(folder / RECORDS_FILE, RECORDS, provenance) as write:
         index = np.arange(len(samples))
         tensor = None if seen is None else torch.from_numpy(seen)
-        writer.write(RecordRows(samples, plan).table(index, stacked, tensor))
+        write(RecordRows(samples, plan).table(index, stacked, tensor))
     GroundTruth.of_samples(samples).write(folder, provenance)
     return Made(folder, samples, plan.pairings, native, seen)
 

@@ -192,8 +192,8 @@ def test_f_scores_spread_draw_by_draw(full: Run) -> None:
 
 def test_intervals_of_f_scores_resample_both_sides_together(full: Run) -> None:
     bootstrap = ImageBootstrap([s.image_group for s in full.samples], **SETTINGS)
-    ciou = bootstrap.means(full.columns(POSITIVE)["ciou"])[:, 0]
-    pia = bootstrap.means(full.columns("noise")["pia"]).mean(axis=1)
+    ciou = bootstrap.means(bootstrap.totals(full.columns(POSITIVE)["ciou"]))[:, 0]
+    pia = bootstrap.means(bootstrap.totals(full.columns("noise")["pia"])).mean(axis=1)
     scores = [formulas.f_loc(c, {"noise": p}) for c, p in zip(ciou, pia, strict=True)]
     row = full.row("f_loc", "noise")
     expected = formulas.logit_interval(row["value"], np.array(scores), bootstrap.images)

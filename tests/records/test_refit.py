@@ -30,7 +30,7 @@ from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
 from vssl.records.bootstrap import ImageBootstrap, interval_around
 from vssl.records.fit import FittedPolicy, fit_policies
-from vssl.records.numbers import numbers_of
+from vssl.records.numbers import mean_of_values, numbers_of, resampled_means
 from vssl.records.refit import ResampledRun, interpolated, refit
 from vssl.records.score import score_records
 from vssl.records.scores import Part, Samples, Scores
@@ -39,6 +39,7 @@ from vssl.runs.score import score_run
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.false_alarm import FalseAlarmThreshold
 from vssl.thresholds.universal import UniversalThreshold
+from vssl.types import SoundingObject
 
 Array = npt.NDArray[np.float64]
 
@@ -300,6 +301,20 @@ def test_fitted_thresholds_of_earlier_scores_keep_their_uncertainty(
     assert again[["ci_low", "ci_high"]].isna().all(axis=None)
     assert again[["ci_low_at_threshold", "ci_high_at_threshold"]].notna().all(axis=None)
     assert "cannot be learnt again" in caplog.text
+
+
+@pytest.mark.parametrize("value", [0.1, 0.7])
+def test_the_spread_of_roundings_is_nobodys(value: float) -> None:
+    bootstrap = ImageBootstrap([str(n) for n in range(41)], resamples=30)
+    values, moved = np.full((41, 3), value), Spread(np.linspace(0, 1e-16, 30))
+    asked = (ImageArea(), "noise", values, bootstrap, (SoundingObject.NONE,), moved)
+    (number,) = resampled_means([mean_of_values(*asked)], bootstrap)
+    number = replace(number, of_threshold=np.linspace(0, 1e-15, 30))
+    assert 0 < number.resampled.std() < 1e-12
+    assert all(math.isnan(share) for share in number.shares().values())
+    assert number.interval() == (number.value, number.value)
+    number = replace(number, of_threshold=np.linspace(0, 1e-9, 30))
+    assert number.shares()["threshold"] == pytest.approx(1)
 
 
 def test_the_simulation_of_coverage_runs(monkeypatch: pytest.MonkeyPatch) -> None:

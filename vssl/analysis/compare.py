@@ -484,10 +484,7 @@ def _p_values(pairs: Sequence[_Pair], images: int, *, permutations: int, seed: i
 
 
 def _same_draws(one: Array, two: Array) -> tuple[Array, Array]:
-    """Totals `[G, 2, D]` of two runs as `[G, 2 D]`, padded to equally many draws.
-
-    Draws are averaged first where every draw has the same number of values of an image.
-    """
+    """Totals `[G, 2, D]` of two runs as `[G, 2 D]`, of equally many draws, or of their mean."""
     if all((t[:, 1] == one[:, 1, :1]).all() for t in (one, two)):
         one, two = (t.mean(axis=2, keepdims=True) for t in (one, two))
     draws = max(one.shape[2], two.shape[2])

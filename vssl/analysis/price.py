@@ -120,32 +120,23 @@ def _rows_of_run(
         choice = _Choice(own.policy, own.chosen_from, bootstrap, samples.image_groups)
         best = choice.on_itself()
         halves = choice.on_halves(np.random.default_rng([seed, 1]))
-        facts_of = {"priced": own.policy.name, "threshold_policy": own.policy.name}
-        yield {
-            **facts_of,
-            "threshold_source": own.source,
-            "threshold": _constant(own),
-            **best.columns(best, bootstrap.images),
-        }
         ends = [np.nan] * 3
         if not own.policy.by_class and halves.thresholds is not None:
             ends = np.quantile(halves.thresholds, [0.5, 0.025, 0.975]).tolist()
-        yield {
-            **facts_of,
-            "threshold_source": ON_HALF,
-            **dict(zip(("threshold", "threshold_low", "threshold_high"), ends, strict=True)),
-            **halves.columns(best, bootstrap.images),
-        }
-        for each in known:
-            if each in elsewhere and each.policy.name != own.policy.name:
-                continue
-            yield {
-                "priced": own.policy.name,
-                "threshold_policy": each.policy.name,
-                "threshold_source": each.source,
-                "threshold": _constant(each),
-                **numbers[id(each)].columns(best, bootstrap.images),
-            }
+        of_halves = dict(zip(("threshold", "threshold_low", "threshold_high"), ends, strict=True))
+        name = own.policy.name
+        rows = [
+            (name, own.source, {"threshold": _constant(own)}, best),
+            (name, ON_HALF, of_halves, halves),
+            *(
+                (each.policy.name, each.source, {"threshold": _constant(each)}, numbers[id(each)])
+                for each in known
+                if each not in elsewhere or each.policy.name == name
+            ),
+        ]
+        for policy, source, thresholds, found in rows:
+            facts_of = {"priced": name, "threshold_policy": policy, "threshold_source": source}
+            yield {**facts_of, **thresholds, **found.columns(best, bootstrap.images)}
 
 
 def _constant(fitted: FittedPolicy) -> float:
@@ -206,14 +197,7 @@ def _numbers(
 
 
 class _Choice:
-    """A policy's choice on one run: measures of N samples at T candidates.
-
-    Args:
-        policy: chosen by ground truth.
-        coverage: of its candidates.
-        bootstrap: over the run's images.
-        image_groups: names of the run's pictures.
-    """
+    """A policy's choice on one run: measures of N samples at T candidates."""
 
     def __init__(
         self,
@@ -267,10 +251,7 @@ class _Choice:
         return _Found(means, {}, values, np.concatenate(thresholds))
 
     def _sums(self, own: Array, scored: Array) -> tuple[dict[str, Array], Array]:
-        """Sums `[B, 2, classes]` on images that count `scored[b]` times, chosen on `own[b]`.
-
-        Of each measure numerators and denominators; then the thresholds, `[B]`.
-        """
+        """Sums `[B, 2, classes]` of measures on images `scored[b]`, and thresholds by `own[b]`."""
         groups = self.coverage.groups
         sums = {name: np.zeros((len(own), 2, len(groups))) for name in self.measures}
         thresholds = np.full(len(own), np.nan)

@@ -24,8 +24,8 @@ from vssl.records.score import score_records
 from vssl.records.scores import Samples, Scores
 from vssl.records.store import (
     MAPS_AT_ONCE,
-    AtomicParquetWriter,
     as_records,
+    parquet_writer,
     read_provenance,
     record_batches,
 )
@@ -64,9 +64,9 @@ def derive_records(run: Path, folder: Path, changes: Mapping[str, Any]) -> None:
     """Write a run's records into a folder, with other facts (`upsampling`, `prior`) about them."""
     provenance = {**read_provenance(run / RECORDS_FILE), **changes}
     folder.mkdir(parents=True, exist_ok=True)
-    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
+    with parquet_writer(folder / RECORDS_FILE, RECORDS, provenance) as write:
         for batch in record_batches(run / RECORDS_FILE, MAPS_AT_ONCE):
-            writer.write(as_records(pa.Table.from_batches([batch])))
+            write(as_records(pa.Table.from_batches([batch])))
     GroundTruth.of(run).write(folder, provenance)
 
 

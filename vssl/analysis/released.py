@@ -26,7 +26,13 @@ from vssl.records.binarize import binarize_at
 from vssl.records.bootstrap import smallest_in_group
 from vssl.records.conditions import sounding_objects
 from vssl.records.files import RECORDS_FILE
-from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, OBJECT_GUIDED, Localization
+from vssl.records.localization import (
+    AUDIO_VISUAL,
+    MAP_COLUMNS,
+    MAP_EXTREMES,
+    OBJECT_GUIDED,
+    Localization,
+)
 from vssl.records.read import Chunk, in_threads, run_pairings
 from vssl.records.store import read_provenance
 from vssl.records.truth import GroundTruth
@@ -50,10 +56,7 @@ _PAIRS = (
     *((POSITIVE, negative) for negative in NEGATIVE_TYPES),
     *(("silence", "noise"), ("silence", "offscreen"), ("noise", "offscreen")),
 )
-_RELEASED_COLUMNS = (
-    *("draw", "similarity_max", "similarity_min"),
-    *MAP_COLUMNS,
-)
+_RELEASED_COLUMNS = ("draw", *MAP_EXTREMES, *MAP_COLUMNS)
 _GRID = AUC_GRID.numpy()
 
 

@@ -21,15 +21,20 @@ from vssl.metrics.fscore import FAuc, FLoc
 from vssl.records.bootstrap import ImageBootstrap, nanmean
 from vssl.records.conditions import no_negatives, sounding_objects, without_conditions
 from vssl.records.files import RECORDS_FILE
-from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
+from vssl.records.localization import (
+    AUDIO_VISUAL,
+    MAP_COLUMNS,
+    MAP_EXTREMES,
+    Localization,
+    object_maps,
+)
 from vssl.records.read import Chunk, in_threads, sample_chunks
 from vssl.records.scores import Samples
 from vssl.records.store import count_undefined_maps, read_columns, read_provenance
 from vssl.records.truth import GroundTruth
 from vssl.types import NATURAL, POSITIVE
 
-_MAP_ENDS = ("similarity_max", "similarity_min")
-_CURVE_COLUMNS = ("draw", *_MAP_ENDS, *MAP_COLUMNS)
+_CURVE_COLUMNS = ("draw", *MAP_EXTREMES, *MAP_COLUMNS)
 _ON_POSITIVES = ("ciou", "success_rate", "auc")
 _ON_NEGATIVES = ("pia", "false_alarm_rate", "auc_n")
 _RESAMPLED = ("ciou", "success_rate", "pia")
@@ -179,12 +184,9 @@ def _chunk_means(
     *,
     natural: bool,
     by_draw: bool,
-) -> dict[tuple[str, str], Array]:
-    """Values `[S, D, T]`, or means over draws `[S, 1, T]`, by (metric, audio condition).
-
-    NaN where a sample has no rows under a condition, as under `natural`, or in place of it.
-    """
-    found: dict[tuple[str, str], Array] = {}
+) -> dict[_Key, Array]:
+    """Values `[S, D, T]`, or means `[S, 1, T]`; NaN where a sample has no rows of a condition."""
+    found: dict[_Key, Array] = {}
     conditions = [*(name for name, _ in chunk.pairings), *([NATURAL] if natural else [])]
     for condition in dict.fromkeys(conditions):
         rows = chunk.rows_of(condition)
@@ -229,15 +231,15 @@ def _range(
     """Bounds of all localization maps of positives and negatives, those of native maps."""
     low, high = 0.0, 1.0
     if localization.transform == "none":
-        columns = ["audio_condition", *_MAP_ENDS]
+        columns = ["audio_condition", *MAP_EXTREMES]
         table = without_conditions(read_columns(path, columns), others)
-        highs, lows = (table.column(name).to_numpy() for name in _MAP_ENDS)
+        highs, lows = (table.column(name).to_numpy() for name in MAP_EXTREMES)
         low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
     if variant == AUDIO_VISUAL:
         return low, high
     lows, highs = [], []
     for chunk in sample_chunks(path, MAP_COLUMNS):
-        seen, _, (bottom, top, alpha) = localization.objects(chunk)
+        seen, _, (bottom, top, alpha) = localization.objects(object_maps(chunk))
         lows.append(float(seen.min()))
         highs.append(float(seen.max()))
     low, high = ((end - bottom) / (top - bottom) for end in (low, high))
@@ -256,7 +258,7 @@ def maxima_histograms(run: Path, *, bins: int = 64) -> tuple[Array, dict[str, In
         RecordsError: when the records cannot be read.
     """
     path = run / RECORDS_FILE
-    rows = read_columns(path, ["sample_id", "audio_condition", *_MAP_ENDS])
+    rows = read_columns(path, ["sample_id", "audio_condition", *MAP_EXTREMES])
     condition, names = rows.column("audio_condition"), GroundTruth.of(run).natural_ids
     natural = pc.is_in(rows.column("sample_id"), value_set=pa.array(names, pa.string()))
     own = pc.and_(natural, pc.equal(condition, POSITIVE))

@@ -12,11 +12,9 @@ from vssl.audio.windows import HIGHEST_RATE as HIGHEST_RATE
 from vssl.audio.windows import LOWEST_RATE as LOWEST_RATE
 from vssl.audio.windows import BeginWindow as BeginWindow
 from vssl.audio.windows import CenterWindow as CenterWindow
-from vssl.audio.windows import Channels as Channels
 from vssl.audio.windows import MiddleWindow as MiddleWindow
 from vssl.audio.windows import SpanWindow as SpanWindow
 from vssl.audio.windows import TiledMiddle as TiledMiddle
-from vssl.audio.windows import Waveform as Waveform
 from vssl.audio.windows import WholeClip as WholeClip
 from vssl.audio.windows import Window as Window
 from vssl.audio.windows import amplitude as amplitude

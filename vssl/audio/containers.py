@@ -31,12 +31,10 @@ _ATOMS = frozenset(
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _TRANSPORT_PACKET = 188
 
-_JITTER = 0.01
-"""Seconds by which times of a sound may be off, since containers round them."""
+_JITTER = 0.01  # seconds by which times of a sound may be off, since containers round them
 _LONGEST_OVERLAP = 1.0
 """Seconds of a sound that may be stored twice; a longer step back is a clock that restarts."""
-_MOST_PLANES = 8
-"""Planes of a frame of sound from which on PyAV reads beyond the frame's memory."""
+_MOST_PLANES = 8  # planes of a frame of sound from which on PyAV reads beyond the frame's memory
 
 
 class VideoFileError(UsageError):

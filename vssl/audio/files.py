@@ -19,11 +19,8 @@ from vssl.core.errors import UsageError
 from vssl.core.media import STREAMED, decoding, require_file
 from vssl.types import SAMPLE_RATE, AudioClip
 
-_MOST_FRAMES = 2**48
-"""libsndfile reports more for a FLAC without a length."""
-
-_UNKNOWN_FORMAT = 1
-"""libsndfile's code for a file of a format that it does not know."""
+_MOST_FRAMES = 2**48  # libsndfile reports more for a FLAC without a length
+_UNKNOWN_FORMAT = 1  # libsndfile's code for a file of a format that it does not know
 
 _CLAIMS = re.compile(r"(\d+) \(?should be (\d+)")
 _TRUNCATED = re.compile("truncated file|File seems to be truncated")
@@ -36,13 +33,10 @@ class AudioFileError(UsageError):
 
 
 def read_clip(path: Path, rate: int = SAMPLE_RATE) -> AudioClip:
-    """Read an audio file and bring it to a sample rate in Hz.
+    """Read an audio file as a clip `[channels, length]` at a sample rate in Hz.
 
     Integer formats are scaled to [-1, 1) (16 bit: divided by 32768). A file at another rate is
     resampled from its own by librosa's default resampler (`soxr_hq`).
-
-    Returns:
-        The clip, `[channels, length]`.
 
     Raises:
         AudioFileError: for a missing, unreadable, cut-off, empty or non-finite file.

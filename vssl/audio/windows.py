@@ -24,8 +24,7 @@ Channels = Literal["mean", "first"]
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
 """Sample rates in Hz that are possible."""
 
-_ANY_LENGTH_SECONDS = 10.0
-"""Length of VGG-Sound's clips, taken for windows without a length."""
+_ANY_LENGTH_SECONDS = 10.0  # length of VGG-Sound's clips, taken for windows without a length
 
 
 def mix_down(clip: AudioClip, channels: Channels) -> Waveform:
@@ -234,15 +233,9 @@ def clip_at(
     The part is centred at the moment, and moved inside the sound near its ends: silence or a
     repetition there would be an event. A shorter sound is returned whole.
 
-    Args:
-        sound: `[channels, length]`.
-        seconds: time since the begin of the sound.
-        window: its attributes `seconds`, `start` and `stop` tell which part of a clip it takes. A
-            window without `seconds`, as `WholeClip`, gets 10 s.
-        rate: sample rate of the sound in Hz.
-
-    Returns:
-        Position in the sound at which the part begins, and the clip.
+    The sound is `[channels, length]` at `rate` in Hz, the moment in seconds from its begin. A
+    window's `seconds`, `start` and `stop` tell which part of a clip it takes; without `seconds`, as
+    `WholeClip`, it gets 10 s. Returns where in the sound the part begins, and the clip.
     """
     whole = getattr(window, "seconds", _ANY_LENGTH_SECONDS)
     span = (whole, getattr(window, "start", 0.0), getattr(window, "stop", whole))

@@ -141,18 +141,11 @@ def command_parser(
 ) -> argparse.ArgumentParser:
     """Return a parser with the options that commands share; each adds its own.
 
-    Call `parse_intermixed_args`, which takes words and options in any order.
-
-    Args:
-        program: the command's name.
-        description: of the command.
-        example: a command line, shown at the end of the help.
-        runs: help of `RUN ...`; options may then be written `key=value` too.
-        overrides: an example of the words `key=value`.
-        thresholds: policies without `--threshold NAME`, which can be repeated.
-        output: help of `--output DIR`.
-        config_dir: adds `--config-dir DIR`.
-        resampling: adds `--resamples N` and `--seed N`, of bootstrap intervals.
+    Call `parse_intermixed_args`, which takes words and options in any order. `runs` is the help of
+    `RUN ...`, with which options may be written `key=value` too, `output` that of `--output DIR`.
+    `overrides` is an example of words `key=value`; `thresholds` are the policies without
+    `--threshold NAME`. `config_dir` adds `--config-dir DIR`, `resampling` what intervals need:
+    `--resamples N` and `--seed N`.
     """
     kind = argparse.ArgumentParser if runs is None else _Words
     if runs is not None:
@@ -170,33 +163,23 @@ def command_parser(
         parser.add_argument("--output", type=given_path, metavar="DIR", help=output)
     if config_dir:
         text = "folder with configuration of your own"
-        parser.add_argument(
-            "--config-dir", type=given_path, metavar="DIR", action=_ConfigFolder, help=text
-        )
+        parser.add_argument("--config-dir", type=_config_folder, metavar="DIR", help=text)
     if resampling:
         parser.add_argument(
             "--resamples", type=whole_number(1, RESAMPLES), default=1000, metavar="N",
             help="bootstrap resamples of the images (1000)",
         )  # fmt: skip
-        text = "of the resampling (0)"
+        seed = whole_number(0, INT64)
         parser.add_argument(
-            "--seed", type=whole_number(0, INT64), default=0, metavar="N", help=text
+            "--seed", type=seed, default=0, metavar="N", help="of the resampling (0)"
         )
     return parser
 
 
-class _ConfigFolder(argparse.Action):
-    """A folder in which configurations are looked for too."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        add_config_folder(values)
-        setattr(namespace, self.dest, values)
+def _config_folder(text: str) -> Path:
+    folder = given_path(text)
+    add_config_folder(folder)
+    return folder
 
 
 def whole_number(least: int, most: int = INT32) -> Callable[[str], int]:

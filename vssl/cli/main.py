@@ -40,7 +40,10 @@ def main() -> None:
     """Console script."""
     name, *rest = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help", "help") and not rest:
-        sys.stdout.write(_overview())
+        lines = [f"  {name:<11} {line}" for name, line in COMMANDS.items()]
+        title = f"vssl {vssl.__version__}: evaluation of visual sound source localization"
+        usage = "usage: vssl COMMAND ...  (vssl-COMMAND is the same)"
+        sys.stdout.write("\n".join([title, "", usage, "", *lines, _BEGIN]))
     elif name == "--version":
         sys.stdout.write(f"vssl {vssl.__version__}\n")
     elif name in COMMANDS:
@@ -51,13 +54,6 @@ def main() -> None:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"Did you mean `vssl {near[0]}`? " if near else ""
         fail(f"vssl {name}: no such command. {hint}There are: {', '.join(COMMANDS)}", status=2)
-
-
-def _overview() -> str:
-    lines = [f"  {name:<11} {line}" for name, line in COMMANDS.items()]
-    title = f"vssl {vssl.__version__}: evaluation of visual sound source localization"
-    usage = "usage: vssl COMMAND ...  (vssl-COMMAND is the same)"
-    return "\n".join([title, "", usage, "", *lines, _BEGIN])
 
 
 if __name__ == "__main__":

@@ -12,8 +12,7 @@ from vssl.core.errors import UsageError
 if TYPE_CHECKING:
     from vssl.config.catalog import Entry
 
-_NEAREST = 3
-"""Models that are named where a file fits none."""
+_NEAREST = 3  # models that are named where a file fits none
 
 
 @console_script("models")
@@ -110,12 +109,8 @@ def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> No
             for line in misfit.entries:
                 console.print(f"    {line}", markup=False)
     if not fit.fits:
-        more = (
-            ""
-            if why
-            else f"; --why says so of the other {len(fit.others) - len(shown)}, and lists all"
-            " entries of the nearest"
-        )
+        others = f"the other {len(fit.others) - len(shown)}"
+        more = "" if why else f"; --why says so of {others}, and lists all entries of the nearest"
         compared = " that it was compared with" if any(entry.needs for entry in entries) else ""
         raise UsageError(
             f"{path}: fits no model{compared}. The list above says what it lacks of each and has"

@@ -55,22 +55,13 @@ def main() -> None:
 
     runs = list(dict.fromkeys(run_in(folder.absolute()) for folder in options.runs))
     output = (options.output or Path("thresholds")).absolute()
+    resampling = {"resamples": options.resamples, "seed": options.seed}
     with output_folder(output):
         if options.price:
-            rows = price_choices(
-                runs,
-                policies_named(options.price),
-                policies_named(options.threshold or RULES),
-                resamples=options.resamples,
-                seed=options.seed,
-            )
+            others = policies_named(options.threshold or RULES)
+            rows = price_choices(runs, policies_named(options.price), others, **resampling)
             write_price(rows, output, resamples=options.resamples)
             return
-        study = study_thresholds(
-            runs,
-            policies_named(options.threshold or POLICIES),
-            points=options.points,
-            resamples=options.resamples,
-            seed=options.seed,
-        )
+        policies = policies_named(options.threshold or POLICIES)
+        study = study_thresholds(runs, policies, points=options.points, **resampling)
         write_study(study, output, resamples=options.resamples)

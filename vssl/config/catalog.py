@@ -20,13 +20,7 @@ from vssl.core.errors import UsageError
 from vssl.core.extras import MissingExtraError
 from vssl.core.hashing import file_sha256
 from vssl.models.base import CheckpointLayout, LocalizationModel, Pretrained
-from vssl.models.checkpoints import (
-    WeightsError,
-    read_checkpoint,
-    some,
-    state_dict_of,
-    unwrapped,
-)
+from vssl.models.checkpoints import WeightsError, read_checkpoint, some, state_dict_of, unwrapped
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 from vssl.models.weights import Match, match_content, match_weights
 from vssl.reporting.tables.model import Table, text_columns, text_row
@@ -199,19 +193,15 @@ def model_table(entries: Sequence[Entry], states: Mapping[str, CheckpointState])
     for entry in entries:
         state = states[entry.name]
         facts = [str(entry.facts.get(fact) or "") for fact in ("paper", "year")]
-        facts += [_licence(entry), *_map(entry.network), _front_end(entry.facts)]
+        licences = by_part(entry.facts.get("licence")).items()
+        facts.append("; ".join(f"{part} {licence}".strip() for part, licence in licences))
+        facts += [*_map(entry.network), _front_end(entry.facts)]
         facts += [f"{state.used:,}", f"{state.ignored:,}"] if state.fits else ["", ""]
         rows.append(text_row(entry.name, *facts, state.state))
     texts = ("paper", "licence", "front end", "checkpoint")
     headers = ("paper", "year", "licence", "map", "range", "front end", "used", "ignored")
     columns = text_columns(*headers, "checkpoint", text=texts)
     return Table("models", columns, tuple(rows), label="model")
-
-
-def _licence(entry: Entry) -> str:
-    """The licence of all files, or of each."""
-    licences = by_part(entry.facts.get("licence"))
-    return "; ".join(f"{part} {licence}".strip() for part, licence in licences.items())
 
 
 def _map(network: Pretrained | None) -> tuple[str, str]:

@@ -29,8 +29,7 @@ from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
 from vssl.data.synthetic.variants import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 
-_LONGEST_TAG = 64
-"""Letters of a tag that wandb takes."""
+_LONGEST_TAG = 64  # letters of a tag that wandb takes
 
 
 def run_folder(mode: str = "", *, _root_: DictConfig) -> str:
@@ -176,8 +175,7 @@ def register_resolvers() -> None:
 
 _log = logging.getLogger(__name__)
 
-_said: set[str] = set()
-"""Options already reported as ignored; a sweep reports each once."""
+_said: set[str] = set()  # options already reported as ignored; a sweep reports each once
 
 
 def with_hydra(work: Callable[[DictConfig, Path], Any]) -> None:

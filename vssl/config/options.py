@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import hexdigits
 from typing import Any
 
 import yaml
@@ -35,6 +36,7 @@ INT16, INT32, INT64 = 2**15 - 1, 2**31 - 1, 2**63 - 1
 RESAMPLES = 100_000
 """Most resamples of a bootstrap: they take 8 bytes for each image, 4 GB for VGG-SS."""
 
+_LISTS = (list, tuple, ListConfig)
 _YAML = {"None": "null", "True": "true", "False": "false"}
 _OF_CLASSES = ("data", "negatives", "threshold", "logger", "training")
 """Groups whose keys are arguments of a class; one of another package has its own."""
@@ -52,14 +54,13 @@ class Option:
         """Raise a `UsageError` with the key, the value and what it may be, unless it fits."""
         if self.fits(value):
             return
-        listed = value if isinstance(value, (list, tuple, ListConfig)) else [value]
+        listed = value if isinstance(value, _LISTS) else [value]
         wrong = next((each for each in listed if each not in self.choices), value)
         near = difflib.get_close_matches(str(wrong), self.choices, n=1)
         hint = f" Did you mean `{near[0]}`?" if near else ""
         plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-        shown = _YAML.get(
-            repr(plain), f"`{plain}`" if plain and isinstance(plain, str) else repr(plain)
-        )
+        text = f"`{plain}`" if plain and isinstance(plain, str) else repr(plain)
+        shown = _YAML.get(repr(plain), text)
         raise UsageError(f"Expected `{key}` to be {self.words}, but got {shown}.{hint}")
 
     def or_null(self, meaning: str = "") -> Option:
@@ -104,7 +105,7 @@ def choices(names: Sequence[str]) -> Option:
     """A list of some names, each at most once."""
 
     def fits(value: Any) -> bool:
-        listed = isinstance(value, (list, tuple, ListConfig))
+        listed = isinstance(value, _LISTS)
         return listed and set(value) <= set(names) and len(set(value)) == len(value)
 
     return Option(f"a list, each at most once, of {', '.join(names)}", fits, tuple(names))
@@ -112,7 +113,7 @@ def choices(names: Sequence[str]) -> Option:
 
 def _different_numbers(low: float, high: float) -> Option:
     def fits(value: Any) -> bool:
-        listed = isinstance(value, (list, tuple, ListConfig)) and 0 < len(value) <= INT16
+        listed = isinstance(value, _LISTS) and 0 < len(value) <= INT16
         inside = listed and all(_is_number(each) and low <= each <= high for each in value)
         return inside and len(set(value)) == len(value)
 
@@ -133,22 +134,16 @@ NAME = Option("a name, not empty", lambda value: _is_text(value) and bool(value.
 PATH = Option("a path, not empty", NAME.fits)
 _NAMES = Option(
     "a list of names, as in [image,audio.norm]",
-    lambda value: isinstance(value, (list, tuple, ListConfig)) and all(map(NAME.fits, value)),
+    lambda value: isinstance(value, _LISTS) and all(map(NAME.fits, value)),
 )
 _SHA256 = Option(
     "the 64 hexadecimal digits of a sha256",
-    lambda value: isinstance(value, str) and len(value) == 64 and not set(value) - set(_HEX),
+    lambda value: isinstance(value, str) and len(value) == 64 and not set(value) - {*hexdigits},
 )
 _BOUNDS = Option(
     "a lowest and a highest value, as in [0,1]",
-    lambda value: (
-        isinstance(value, (list, tuple, ListConfig))
-        and len(value) == 2
-        and all(map(_is_number, value))
-        and value[0] < value[1]
-    ),
+    lambda v: isinstance(v, _LISTS) and len(v) == 2 and all(map(_is_number, v)) and v[0] < v[1],
 )
-_HEX = "0123456789abcdefABCDEF"
 _DECIBELS = number(-300, 300)
 _SWITCHES = (
     *("log_missing", "made_audio", "positive_window", "offscreen_window", "standardization"),

@@ -6,6 +6,7 @@ import copy
 import inspect
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -38,14 +39,12 @@ def as_recipe(value: Any) -> Recipe:
     names = inspect.signature(kind).parameters
     arguments = {name: getattr(value, name) for name in names if hasattr(value, name)}
     recipe = {"_target_": target, **arguments}
-    try:
+    with suppress(Exception):  # of a class of somebody's, of arguments that are not its own
         importable = kind.__module__ != "__main__" and get_object(target) is kind
         if importable and recipe == described(recipe):
             again = instantiate(recipe)
             if _attributes(again) == _attributes(value):
                 return recipe
-    except Exception:  # whatever a class of somebody's makes of arguments that are not its own
-        return copy.deepcopy(value)
     return copy.deepcopy(value)
 
 

@@ -345,19 +345,6 @@ class TrainerSettings:
 
 
 @dataclass(frozen=True)
-class CacheSettings:
-    """Where features of images and sounds are kept; None for nowhere."""
-
-    folder: Path | None = None
-    gigabytes: float = 0
-
-    @classmethod
-    def of(cls, group: Mapping[str, Any]) -> Self:
-        """Read the group `cache`."""
-        return cls(_path(group.get("folder")), group.get("gigabytes", 0))
-
-
-@dataclass(frozen=True)
 class RunSettings:
     """All settings of a run. `dataclasses.replace` makes others of them.
 
@@ -372,7 +359,7 @@ class RunSettings:
     scoring: ScoringSettings
     trainer: TrainerSettings
     loader: Mapping[str, int | None]  # batch_size, audio_batch_size, num_workers
-    cache: CacheSettings
+    cache: Mapping[str, Any]  # folder of feature tables, None for none, and their gigabytes
     overview: Mapping[str, str]  # threshold policies of tables over several models
     seed: int
     force: bool  # whether a finished run is evaluated again
@@ -405,7 +392,7 @@ class RunSettings:
             scoring=ScoringSettings.of(config),
             trainer=TrainerSettings.of(_plain(config, "trainer")),
             loader=_plain(config, "loader"),
-            cache=CacheSettings.of(_plain(config, "cache")),
+            cache=_plain(config, "cache"),
             overview=_plain(config, "overview"),
             seed=config.seed,
             force=config.force,

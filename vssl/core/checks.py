@@ -49,14 +49,7 @@ def check_same_shape(first: torch.Tensor, second: torch.Tensor, *, names: str) -
 def check_similarity_maps(
     maps: torch.Tensor, pairs: tuple[int, int], map_size: tuple[int, int], *, model: str
 ) -> None:
-    """Check that a model's maps are `[N, K, h, w]`.
-
-    Args:
-        maps: the model's similarity maps.
-        pairs: number of images N, and of sounds K that each meets.
-        map_size: declared height and width.
-        model: name, for messages.
-    """
+    """Check that maps of a model are `[N, K, h, w]`; `pairs` are N and K, `map_size` h and w."""
     expected = (*pairs, *map_size)
     if maps.shape != expected:
         raise UsageError(
@@ -68,15 +61,10 @@ def check_similarity_maps(
 def check_map_range(
     maps: torch.Tensor, value_range: tuple[float, float], names: Sequence[str], *, model: str
 ) -> None:
-    """Check that maps on the CPU are in the range that their model declares.
+    """Check that similarity maps `[N, ...]` on the CPU are in the range that their model declares.
 
-    NaN is let through: it is recorded and counted as undefined.
-
-    Args:
-        maps: `[N, ...]` similarity maps.
-        value_range: declared bounds, from which values may be off by 1e-4.
-        names: of the N samples, for messages.
-        model: name, for messages.
+    Values may be off by 1e-4. NaN is let through: it is recorded and counted as undefined. `names`
+    are of the N samples.
     """
     if not maps.numel():
         return

@@ -10,18 +10,22 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from filelock import FileLock, Timeout
 
 from vssl.core.errors import UsageError
 
 _log = logging.getLogger(__name__)
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+_AT_ONCE = 32  # items that a thread takes at once
 
 JOBS_PER_GPU = 3
 """Jobs at once for each GPU: one uses it, while files of another are checked, or maps scored."""
@@ -112,6 +116,24 @@ def usable_cores() -> list[str]:
     if hasattr(os, "sched_getaffinity"):
         return [str(core) for core in sorted(os.sched_getaffinity(0))]
     return [str(core) for core in range(os.cpu_count() or 1)]
+
+
+def each(
+    work: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    advance: Callable[[int], object] = lambda count: None,
+) -> Iterator[_Result]:
+    """Apply a function to items in order, in threads; `advance` is told how many are done."""
+
+    def several(part: Sequence[_Item]) -> list[_Result]:
+        return [work(item) for item in part]
+
+    known = list(items)
+    parts = [known[n : n + _AT_ONCE] for n in range(0, len(known), _AT_ONCE)]
+    with ThreadPoolExecutor(len(usable_cores())) as pool:
+        for results in pool.map(several, parts):
+            yield from results
+            advance(len(results))
 
 
 def visible_gpus(environment: Mapping[str, str], listed: Sequence[str]) -> list[str]:

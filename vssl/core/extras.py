@@ -18,13 +18,6 @@ def extra(name: str) -> Iterator[None]:
 
     Raises:
         MissingExtraError: when one of them is not installed.
-
-    Example:
-        >>> with extra("models"):
-        ...     import no_such_library
-        Traceback (most recent call last):
-        ...
-        vssl.core.extras.MissingExtraError: needs no_such_library: pip install 'vssl[models]'
     """
     try:
         yield

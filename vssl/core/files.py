@@ -1,12 +1,15 @@
-"""Atomic writes of files."""
+"""Atomic writes of files, and the text of a csv file."""
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def partial_path(path: Path) -> Path:
@@ -56,3 +59,14 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, atomically."""
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def csv_text(
+    columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, delimiter: str = ","
+) -> str:
+    """Text of a csv file: a header, and a line for each row, which has a value for each column."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, delimiter=delimiter, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -10,8 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_WHOLE = 1 << 20  # bytes that are read at once
-
 
 def file_sha256(path: Path) -> str:
     """sha256 of a file, 64 hexadecimal digits; read once per process unless the file changes."""
@@ -32,18 +30,16 @@ def file_state(path: Path, known: FileState | None = None) -> FileState:
     state = path.stat()
     if known is not None and known[:2] == (state.st_size, state.st_mtime_ns):
         return known
-    return FileState(state.st_size, state.st_mtime_ns, _sha256(path, state.st_size))
+    return FileState(state.st_size, state.st_mtime_ns, _sha256(path))
 
 
 @cache
 def _file_sha256(path: Path, size: int, modified: int) -> str:
-    return _sha256(path, size)
+    return _sha256(path)
 
 
-def _sha256(path: Path, size: int) -> str:
+def _sha256(path: Path) -> str:
     with path.open("rb", buffering=0) as file:
-        if size <= _WHOLE:  # of many small files a test set consists
-            return hashlib.sha256(file.read()).hexdigest()
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -8,22 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
 
 _REFRESH_SECONDS = 0.25
 _enabled = True
-_open: Progress | None = None
+_open: progress.Progress | None = None
 
 
 def show_progress(enabled: bool) -> None:
@@ -71,10 +62,10 @@ def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]
             display.remove_task(task)
 
 
-class _RateColumn(ProgressColumn):
+class _RateColumn(progress.ProgressColumn):
     """Items per second, or seconds per item."""
 
-    def render(self, task: Task) -> Text:
+    def render(self, task: progress.Task) -> Text:
         rate = task.speed or task.completed / (task.elapsed or 1.0)
         if not rate:
             return Text("-/s", style="progress.data.speed")
@@ -83,20 +74,20 @@ class _RateColumn(ProgressColumn):
 
 
 @contextmanager
-def _display() -> Iterator[Progress]:
+def _display() -> Iterator[progress.Progress]:
     """The display of the outermost bar, which inner ones share."""
     global _open
     if _open is not None:
         yield _open
         return
-    display = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+    display = progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(bar_width=24),
+        progress.MofNCompleteColumn(),
         _RateColumn(),
-        TimeRemainingColumn(),
-        TextColumn("left,"),
-        TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("left,"),
+        progress.TimeElapsedColumn(),
         console=Console(stderr=True),
         auto_refresh=False,
         transient=True,

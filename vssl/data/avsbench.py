@@ -41,8 +41,8 @@ class SegmentedFrames(DatasetReader):
         image_folder: folder of the frames below `root`; None for the test set's own.
         audio_folder: folder of the sounds, likewise.
         mask_folder: folder of the masks, likewise.
-        truth: `masks`, read by the rule of `vssl.data.mask_files.read_mask`, or `boxes`, half-open
-            as SSLalignment slices them.
+        truth: `masks`, by the rule of `vssl.data.mask_files.truth_masks`, or `boxes`, half-open as
+            SSLalignment slices them.
         empty: as of `DatasetReader`.
         options: as of `DatasetReader`.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -14,7 +12,15 @@ from typing import Any, ClassVar, Literal
 
 from vssl.core.checks import check_choice
 from vssl.data.boxes import guess_cause
-from vssl.data.check import CheckedData, DataError, Listing, Problem, check_listing
+from vssl.data.check import (
+    CheckedData,
+    DataError,
+    Listing,
+    Problem,
+    check_listing,
+    csv_rows,
+    parsed,
+)
 from vssl.data.ids import IdList, first_pictures, read_ids
 from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
 
@@ -92,8 +98,8 @@ class DatasetReader(ABC):
         *,
         name: str | None = None,
         annotation: str | None = None,
-        image_folder: str,
-        audio_folder: str,
+        image_folder: str = "frames",
+        audio_folder: str = "audio",
         missing: Literal["error", "skip"] = "error",
         resample: bool = True,
         empty: Literal["fault", "keep", "negative"] = "fault",
@@ -221,12 +227,7 @@ class DatasetReader(ABC):
         """
         path = self.find_annotation()
         is_table = path.suffix.lower() == ".csv"
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-            entries = list(csv.DictReader(io.StringIO(text))) if is_table else json.loads(text)
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
-            kind = "CSV" if is_table else "JSON"
-            raise DataError(f"{path}: not readable as {kind} ({error})") from error
+        entries = csv_rows(path) if is_table else parsed(path, "JSON", json.loads)
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
             raise DataError(
                 f"{path}: expected a list of objects. Is it {self.name}'s annotation file?"

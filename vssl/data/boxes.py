@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
-from vssl.maps import consensus_map
-from vssl.types import EVALUATION_SIZE, Box, Mask, Sample
+from vssl.maps import consensus_map, mask_pixels
+from vssl.types import EVALUATION_SIZE, Box, Sample
 
 LEAST_PIXELS = 16
 """Least area of a ground truth in pixels of the evaluation size, 0.03 % of the image.
@@ -68,7 +66,7 @@ def truth_fault(annotated: Sequence[Annotated], sample: Sample) -> str:
         (x1 - x0) * (y1 - y0) >= LEAST_PIXELS for x0, y0, x1, y1 in boxes if x1 > x0 and y1 > y0
     ):
         return ""
-    if any(_mask_pixels(mask) >= LEAST_PIXELS for mask in masks):
+    if any(mask_pixels(mask) >= LEAST_PIXELS for mask in masks):
         return ""
     weights, mask_weights = [1.0] * len(boxes), [1.0] * len(masks)
     pixels = int((consensus_map(boxes, weights, masks, mask_weights) > 0).sum())
@@ -122,14 +120,6 @@ def marked_pixels(box: Annotated) -> int:
     """Area of a box in pixels of the evaluation size, clipped to the image."""
     x0, y0, x1, y1 = pixels_of(box, full=1.0)
     return max(0, x1 - x0) * max(0, y1 - y0)
-
-
-def _mask_pixels(mask: Mask) -> int:
-    """Marked pixels of a mask, without decoding it."""
-    changes = np.frombuffer(mask, "<u2").astype(np.int64)
-    if len(changes) % 2:  # marked to its end
-        changes = np.append(changes, EVALUATION_SIZE**2)
-    return int((changes[1::2] - changes[::2]).sum())
 
 
 def _near_empty(pixels: int) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from vssl.audio import AudioFileError, SoundFacts, inspect_audio
-from vssl.core.devices import usable_cores
+from vssl.core.devices import each
 from vssl.core.errors import UsageError
+from vssl.core.files import csv_text, write_text
 from vssl.core.hashing import FileState, file_state
 from vssl.core.media import is_there
 from vssl.core.progress import progress_bar
@@ -26,13 +27,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _SHOWN_PROBLEMS = 10
-_AT_ONCE = 32  # files that a thread takes at once
 _EMPTY = "empty ground truths"
 _NATURAL = "natural negatives (nothing in the picture sounds)"
 
 
 _Facts = TypeVar("_Facts")
-_Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
@@ -45,6 +44,19 @@ class DataError(UsageError):
     def __init__(self, message: str, data: CheckedData | None = None) -> None:
         super().__init__(message)
         self.data = data
+
+
+def parsed(path: Path, kind: str, parse: Callable[[str], _Result]) -> _Result:
+    """Read a text file of a kind, such as JSON; DataError where it cannot be read as that."""
+    try:
+        return parse(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
+        raise DataError(f"{path}: not readable as {kind} ({error})") from error
+
+
+def csv_rows(path: Path, *, strict: bool = False) -> list[dict[str, Any]]:
+    """Read the rows of a csv file with a header; DataError where it cannot be read."""
+    return parsed(path, "CSV", lambda text: [*csv.DictReader(io.StringIO(text), strict=strict)])
 
 
 @dataclass(frozen=True)
@@ -220,24 +232,6 @@ def _check_files(
     return images, sounds
 
 
-def each(
-    work: Callable[[_Item], _Result],
-    items: Iterable[_Item],
-    advance: Callable[[int], object] = lambda count: None,
-) -> Iterator[_Result]:
-    """Apply a function to items in order, in threads; `advance` is told how many are done."""
-
-    def several(part: Sequence[_Item]) -> list[_Result]:
-        return [work(item) for item in part]
-
-    source = iter(items)
-    parts = iter(lambda: list(islice(source, _AT_ONCE)), [])
-    with ThreadPoolExecutor(len(usable_cores())) as pool:
-        for results in pool.map(several, parts):
-            yield from results
-            advance(len(results))
-
-
 def _checked_by(inspect: Callable[[Path], _Facts]) -> Callable[[Path], CheckedFile[_Facts]]:
     def checked(path: Path) -> CheckedFile[_Facts]:
         try:
@@ -349,6 +343,12 @@ def _report(reader: DatasetReader, data: CheckedData, rates: Counter[int], *, st
     if reader.expected_count not in (None, data.listed):
         text += f" (the published list has {reader.expected_count})"
     _log.info("%s: %s, %.1f %% coverage", reader.name, text, 100 * data.coverage)
+
+
+def write_problems(path: Path, problems: Sequence[Problem]) -> None:
+    """Write problems as a csv table, each in a row."""
+    columns = [each.name for each in fields(Problem)]
+    write_text(path, csv_text(columns, map(vars, problems)))
 
 
 def describe(problems: Sequence[Problem]) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vssl.data.annotated import Annotated, Content, Region
-from vssl.data.check import DataError
+from vssl.data.check import DataError, parsed
 from vssl.data.mask_files import nearest_places, to_grid
 from vssl.types import EVALUATION_SIZE
 
@@ -38,10 +38,7 @@ def read_coco(path: Path) -> Content:
     Raises:
         DataError: when the file is no COCO file.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{path}: not readable as JSON ({error})") from error
+    content = parsed(path, "JSON", json.loads)
     parts = ("images", "annotations")
     if not isinstance(content, dict) or not all(isinstance(content.get(p), list) for p in parts):
         found = (
@@ -65,10 +62,9 @@ def read_coco(path: Path) -> Content:
     categories = _categories(content.get("categories"))
     kinds: Counter[str] = Counter()
     for number, annotation in enumerate(content["annotations"]):
-        key = annotation.get("image_id") if isinstance(annotation, dict) else None
+        known = annotation if isinstance(annotation, dict) else {}
+        key, name = known.get("image_id"), f"annotation {known.get('id', f'#{number}')}"
         owner = by_id.get(str(key)) if isinstance(key, (int, str)) else None
-        name = f"annotation {annotation.get('id', f'#{number}')}" if isinstance(
-            annotation, dict) else f"annotation #{number}"  # fmt: skip
         if owner is None:
             owner = Annotated(name, "")
             owner.faults.append(f"{name}: its image_id is {key!r}, which no image has")

@@ -84,7 +84,6 @@ class Synthetic(IS3):
             image_group=text_of(entry, "group"),
             boxes=boxes,
             box_weights=(1.0,) * len(boxes),
-            audio_length=0,
         )
 
     def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:

@@ -6,8 +6,6 @@ Source: Mo and Morgado, A Closer Look at Weakly-Supervised Audio-Visual Source L
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from vssl.core.checks import check_choice
 from vssl.data.base import DataError, DatasetReader, text_of
+from vssl.data.check import csv_rows
 from vssl.data.flickr import FlickrSoundNet
 from vssl.data.vggss import VGGSS
 from vssl.types import Sample
@@ -76,12 +75,8 @@ class Extended(DatasetReader):
                 f"{self.root}: holds no list of pairs ({' or '.join(names)}). Put SLAVC's there,"
                 " metadata/ of github.com/stoneMo/SLAVC, or set data.pairs=FILE."
             )
-        try:
-            table = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")), strict=True)
-            rows = list(table)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{path}: not readable as CSV ({error})") from error
-        if tuple(table.fieldnames or ()) != _COLUMNS or not rows:
+        rows = csv_rows(path, strict=True)
+        if not rows or tuple(name for name in rows[0] if name is not None) != _COLUMNS:
             raise DataError(
                 f"{path}: expected rows below the columns {', '.join(_COLUMNS)}, as SLAVC's list"
                 " has (data.pairs)."

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from vssl.data.base import DataError, DatasetReader, text_of
 from vssl.data.boxes import pixels_of
+from vssl.data.check import parsed
 from vssl.types import Sample
 
 _GRID = 256
@@ -46,15 +47,11 @@ class FlickrSoundNet(DatasetReader):
         self,
         root: str | Path,
         *,
-        image_folder: str = "frames",
-        audio_folder: str = "audio",
         box_folder: str = "Annotations",
         empty: Literal["fault", "keep", "negative"] = "negative",
         **options: Any,
     ) -> None:
-        super().__init__(
-            root, image_folder=image_folder, audio_folder=audio_folder, empty=empty, **options
-        )
+        super().__init__(root, empty=empty, **options)
         self.box_folder = self.root / box_folder
 
     def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
@@ -64,10 +61,7 @@ class FlickrSoundNet(DatasetReader):
             DataError: when the list cannot be read or is empty, or a folder is missing.
         """
         path = self.find_annotation()
-        try:
-            rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{path}: not readable as CSV ({error})") from error
+        rows = parsed(path, "CSV", lambda text: [*csv.reader(io.StringIO(text))])
         ids = [row[0].strip().removesuffix(".jpg") for row in rows if row and row[0].strip()]
         if not ids:
             raise DataError(f"{path}: lists no samples, so there is nothing to evaluate.")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from vssl.core.checks import check_choice
+from vssl.core.devices import each
 from vssl.data.annotated import Annotated, Content, Region
 from vssl.data.base import DataError, DatasetReader, EntryError, Problem
 from vssl.data.boxes import guess_cause, is_far, pixels_of
-from vssl.data.check import each
 from vssl.data.coco import draw_outline, read_coco
 from vssl.data.mask_files import read_whole_mask, to_grid
 from vssl.data.names import IMAGES, SOUNDS, NamedFiles, without_suffix
@@ -286,7 +286,7 @@ class Folder(DatasetReader):
         sizes = {}
         if stated_pixels or (kind == "boxes" and self.boxes == "pixels"):
             sizes = _mapped(image_size, {entry.image: None for entry in entries})
-            self.oddities = _other_sizes(path, entries, sizes)
+            self.oddities = [*_other_sizes(path, entries, sizes)]
         if kind == "boxes":
             pixels = stated_pixels or self.boxes == "pixels"
             for entry in entries:
@@ -489,19 +489,14 @@ def _below(path: Path, folders: Sequence[Path]) -> str:
 
 def _other_sizes(
     path: Path, entries: Sequence[_Entry], sizes: dict[Path, tuple[int, int] | None]
-) -> list[Problem]:
+) -> Iterator[Problem]:
     """Pictures of another shape than the annotation file says."""
-    notes = []
     for entry in entries:
         stated, size = entry.annotated.size, sizes[entry.image]
-        if stated is None or size is None:
-            continue
-        if _differ_in_shape(stated, size):
+        if stated and size and _differ_in_shape(stated, size):
             text = f"{entry.image}: is {size[0]} x {size[1]}, in {path.name}"
             text += f" {stated[0]} x {stated[1]}{_turned(stated, size)}"
-            kind = "pictures of another shape than annotated"
-            notes.append(Problem(kind, entry.sample_id, text))
-    return notes
+            yield Problem("pictures of another shape than annotated", entry.sample_id, text)
 
 
 def _other_shapes(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -70,16 +72,9 @@ def first_pictures(samples: Sequence[Sample], limit: int) -> list[Sample]:
     A picture's samples stay together, as metrics over the pairs of IS3 need them. Where each
     picture has one sample, these are the first samples.
     """
-    sizes: dict[str, int] = {}
-    for sample in samples:
-        sizes[sample.image_group] = sizes.get(sample.image_group, 0) + 1
-    taken: set[str] = set()
-    total = 0
-    for picture, size in sizes.items():
-        total += size
-        if taken and total > limit:
-            break
-        taken.add(picture)
+    sizes = Counter(sample.image_group for sample in samples)
+    count = sum(total <= limit for total in accumulate(sizes.values()))
+    taken = set(islice(sizes, max(count, 1)))
     return [sample for sample in samples if sample.image_group in taken]
 
 

@@ -15,6 +15,7 @@ from vssl.core.checks import check_choice
 from vssl.core.media import is_there
 from vssl.data.base import DataError, DatasetReader, text_of
 from vssl.data.boxes import pixels_of
+from vssl.data.check import parsed
 from vssl.data.mask_files import truth_masks
 from vssl.types import EVALUATION_SIZE, Box, Mask, Sample
 
@@ -35,7 +36,7 @@ class IS3(DatasetReader):
         image_folder: folder of the images below `root`.
         audio_folder: folder of the sounds.
         mask_folder: folder of the masks, `<name>.jpg` or `<name>.png` for each sample.
-        truth: `boxes` of the list, or `masks`, by the rule of `vssl.data.mask_files.read_mask`.
+        truth: `boxes` of the list, or `masks`, by the rule of `vssl.data.mask_files.truth_masks`.
         options: as of `DatasetReader`.
     """
 
@@ -87,7 +88,11 @@ class IS3(DatasetReader):
         if self.truth == "boxes":
             boxes = (pixels_of(entry["gt_box"], full=EVALUATION_SIZE),)
         else:
-            masks = self._masks(Path(image).stem)
+            stem = self.mask_folder / Path(image).stem
+            paths = [Path(f"{stem}{suffix}") for suffix in (".jpg", ".png")]
+            path = next(filter(is_there, paths), paths[0])
+            masks = truth_masks(path)
+            self.truth_files.add(path)
         return Sample(
             sample_id=Path(image).stem,
             image_path=self.image_folder / image,
@@ -97,18 +102,10 @@ class IS3(DatasetReader):
             image_group=group,
             boxes=boxes,
             box_weights=(1.0,) * len(boxes),
-            audio_length=0,
             image_sources=2,
             masks=masks,
             mask_weights=(1.0,) * len(masks),
         )
-
-    def _masks(self, stem: str) -> tuple[Mask, ...]:
-        paths = [self.mask_folder / f"{stem}{suffix}" for suffix in (".jpg", ".png")]
-        path = next(filter(is_there, paths), paths[0])
-        masks = truth_masks(path)
-        self.truth_files.add(path)
-        return masks
 
     def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
         """Return the entry's box in fractions of the image; none where masks are the truth."""
@@ -183,16 +180,13 @@ def _class_files(annotation: Path, root: Path) -> dict[str, list[str]]:
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
         return {}
-    try:
-        classes: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not readable as JSON ({error})") from error
-    lists: Any = classes.values() if isinstance(classes, dict) else [None]
-    if not all(isinstance(names, list) for names in lists) or not all(
-        isinstance(name, str) for names in lists for name in names
+    classes = parsed(path, "JSON", json.loads)
+    if not isinstance(classes, dict) or not all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+        for names in classes.values()
     ):
         raise DataError(
             f"{path}: expected a list of names for each class. Mend the file, or remove it: it is"
             " not needed."
         )
-    return dict(classes)
+    return classes

@@ -17,14 +17,6 @@ from vssl.types import EVALUATION_SIZE, Mask
 _JPEG_MARKED_ABOVE = 127  # ringing leaves low values around the objects of a JPEG mask
 
 
-def read_mask(path: Path, *, above: int | None = None) -> npt.NDArray[np.bool_]:
-    """Read a mask file: `[224, 224]` bool, by the nearest pixel where its size is another.
-
-    The file is read as by `read_whole_mask`.
-    """
-    return to_grid(read_whole_mask(path, above=above))
-
-
 def read_whole_mask(path: Path, *, above: int | None = None) -> npt.NDArray[np.bool_]:
     """Read a mask file at its own size: `[H, W]` bool.
 
@@ -63,9 +55,9 @@ def truth_masks(path: Path) -> tuple[Mask, ...]:
     """Read a mask file as a sample's ground truth: its mask, or none where it marks nothing.
 
     Raises:
-        ImageFileError: as `read_mask`.
+        ImageFileError: as `read_whole_mask`.
     """
-    mask = read_mask(path)
+    mask = to_grid(read_whole_mask(path))
     return (encode_mask(mask),) if mask.any() else ()
 
 

@@ -38,16 +38,6 @@ class MusicDuet(DatasetReader):
     expected_count = 1020
     citation = "Mo and Tian, Audio-Visual Grouping Network, CVPR 2023; Hu et al., NeurIPS 2020"
 
-    def __init__(
-        self,
-        root: str | Path,
-        *,
-        image_folder: str = "frames",
-        audio_folder: str = "audio",
-        **options: Any,
-    ) -> None:
-        super().__init__(root, image_folder=image_folder, audio_folder=audio_folder, **options)
-
     def parse(self, entry: dict[str, Any]) -> Sample:
         """Read one entry."""
         frame = text_of(entry, "file")

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vssl.data.annotated import Annotated, Content, Region
@@ -137,42 +138,33 @@ def _columns(path: Path, names: Sequence[str]) -> tuple[dict[str, int], tuple[st
     return found, boxes[0] if boxes else ()
 
 
+@dataclass
 class _Rows:
     """Rows of a table, collected to samples."""
 
-    def __init__(
-        self,
-        name: str,
-        columns: Mapping[str, int],
-        box_names: Sequence[str],
-        *,
-        decimal_comma: bool,
-    ) -> None:
-        self._name = name
-        self._columns = columns
-        self._box = [columns[key] for key in _BOXES[0]] if box_names else []
-        self._box_names = box_names
-        self._is_sized = tuple(box_names) in _SIZED
-        self._decimal_comma = decimal_comma
-        self._samples: dict[tuple[str, str], Annotated] = {}
-        self._annotators: dict[tuple[str, str], set[str]] = {}
-        self.count = 0
+    name: str
+    columns: Mapping[str, int]
+    box_names: tuple[str, ...]
+    decimal_comma: bool
+    samples: dict[tuple[str, str], Annotated] = field(default_factory=dict)
+    annotators: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    count: int = 0
 
     def add(self, row: Sequence[str], line: int, width: int) -> None:
         """Add a row; what cannot be read is a fault of its sample."""
         self.count += 1
-        where = f"{self._name}, line {line}"
+        where = f"{self.name}, line {line}"
         cells = {
             key: row[place].strip() if place < len(row) else ""
-            for key, place in self._columns.items()
+            for key, place in self.columns.items()
         }
         key = cells["image"], cells.get("audio", "")
-        sample = self._samples.get(key)
+        sample = self.samples.get(key)
         if sample is None:
-            sample = self._samples[key] = Annotated(where, *key)
-            self._annotators[key] = set()
+            sample = self.samples[key] = Annotated(where, *key)
+            self.annotators[key] = set()
         # without the column, as in a list of votes, each row is of another annotator
-        self._annotators[key].add(cells.get("annotator") or ("" if "annotator" in cells else where))
+        self.annotators[key].add(cells.get("annotator") or ("" if "annotator" in cells else where))
         try:
             region = self._region(row, cells, where, width)
         except ValueError as error:
@@ -189,12 +181,12 @@ class _Rows:
 
     def finished(self) -> list[Annotated]:
         """Return the samples in the order of their first rows."""
-        for key, sample in self._samples.items():
-            sample.annotators = len(self._annotators[key])
+        for key, sample in self.samples.items():
+            sample.annotators = len(self.annotators[key])
             more = len(sample.faults) - _SHOWN_FAULTS
             if more > 0:
                 sample.faults[_SHOWN_FAULTS:] = [f"and {more} more"]
-        return list(self._samples.values())
+        return list(self.samples.values())
 
     def _region(
         self, row: Sequence[str], cells: Mapping[str, str], where: str, width: int
@@ -206,22 +198,22 @@ class _Rows:
             raise ValueError("names no image")
         if any("\0" in cell for cell in cells.values()):
             raise ValueError("holds the character NUL")
-        box = [cells[key] for key in _BOXES[0]] if self._box else []
+        box = [cells[key] for key in _BOXES[0]] if self.box_names else []
         outline = cells.get("mask") or None
         if not any(box) and outline is None:
             return None
         region = Region(where, cells.get("category", ""), cells.get("annotator", ""), None, outline)
         if any(box):
             x0, y0, x1, y1 = (
-                self._number(text, name) for text, name in zip(box, self._box_names, strict=True)
+                self._number(text, name) for text, name in zip(box, self.box_names, strict=True)
             )
-            if self._is_sized:
+            if self.box_names in _SIZED:
                 x1, y1 = x0 + x1, y0 + y1
             region.box = (x0, y0, x1, y1)
         return region
 
     def _number(self, text: str, name: str) -> float:
-        if self._decimal_comma:
+        if self.decimal_comma:
             text = text.replace(",", ".")
         try:
             value = float(text)

@@ -26,8 +26,6 @@ class VGGSS(DatasetReader):
 
     Args:
         root: its folder.
-        image_folder: folder of the images below `root`.
-        audio_folder: folder of the audio files below `root`.
         image_suffix: end of the images' names.
         audio_suffix: end of the audio files' names.
         flags: VGGSounder's csv, which gives every sample the flags of
@@ -56,8 +54,6 @@ class VGGSS(DatasetReader):
         self,
         root: str | Path,
         *,
-        image_folder: str = "frames",
-        audio_folder: str = "audio",
         image_suffix: str = ".jpg",
         audio_suffix: str = ".wav",
         flags: str | Path | None = None,
@@ -67,7 +63,7 @@ class VGGSS(DatasetReader):
     ) -> None:
         check_choice(subset, FLAG_SUBSETS, name="data.subset")
         check_choice(not_visible, ("positive", "negative"), name="data.not_visible")
-        super().__init__(root, image_folder=image_folder, audio_folder=audio_folder, **options)
+        super().__init__(root, **options)
         self.image_suffix = image_suffix
         self.audio_suffix = audio_suffix
         self.subset = subset
@@ -96,7 +92,6 @@ class VGGSS(DatasetReader):
             image_group=sample_id,
             boxes=() if silent else boxes,
             box_weights=() if silent else (1.0,) * len(boxes),
-            audio_length=0,
             flags=flags,
             is_natural_negative=silent,
         )

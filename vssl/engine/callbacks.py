@@ -125,17 +125,11 @@ class LoaderProgress(OpenBar, ProgressBar):
         show_progress(False)
 
     def on_test_batch_start(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Any, pl_module: object, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Open the bar of a loader."""
         if batch_idx == 0:
-            loaders: Any = trainer.test_dataloaders
-            batches = loaders[dataloader_idx].batches
+            batches = trainer.test_dataloaders[dataloader_idx].batches
             name = "sounds" if isinstance(batch, list) else "images"
             self.open_bar(name, sum(map(len, batches)))
 

@@ -41,18 +41,12 @@ class NativeMaps:
 
 
 class Localizer(nn.Module):
-    """Runs a model on pictures with sounds.
+    """Runs a model, with its weights and its name for messages, on pictures with sounds.
 
-    Args:
-        model: with its weights.
-        name: the model's, for messages.
-        transform: decoded picture to network input.
-        frontends: front end by audio condition; others share the positive's; empty for a model
-            that takes no audio.
-        prior: object prior.
-        prior_transform: decoded picture to the prior's input, where it takes another.
-        device: where pictures and sounds at hand are encoded.
-        precision: one of `vssl.config.options.PRECISIONS`.
+    `transform` makes its input of a decoded picture, `prior_transform` the object prior's where
+    that takes another. Front ends are by audio condition; others share the positive's. There are
+    none for a model that takes no audio. `device` encodes pictures and sounds at hand, in one of
+    `vssl.config.options.PRECISIONS`.
     """
 
     def __init__(
@@ -105,10 +99,8 @@ class Localizer(nn.Module):
     ) -> NativeMaps:
         """Similarity maps of a batch of images, each encoded once, with K sounds each.
 
-        Args:
-            batch: N images; without pixels if the tables hold all encodings.
-            sounds: `[N, K, ...]` encoded sounds; `[N, K, 0]` for a model that takes none.
-            tables: known encodings; new ones are added.
+        The encoded sounds are `[N, K, ...]`, `[N, K, 0]` for a model that takes none. The batch
+        has no pixels if the tables hold all encodings; new ones are added to them.
 
         Raises:
             UsageError: when the maps are not of the declared size. Their range is not checked: the
@@ -132,12 +124,10 @@ class Localizer(nn.Module):
         return NativeMaps(maps.float(), None if objects is None else objects.float())
 
     @torch.inference_mode()
-    def encode_sounds(
-        self, clips: Sequence[AudioClip], condition: str = POSITIVE, *, batch_size: int = 8
-    ) -> torch.Tensor:
+    def encode_sounds(self, clips: Sequence[AudioClip], condition: str = POSITIVE) -> torch.Tensor:
         """Encode M sounds as `[M, ...]`; `[M, 0]` for a model that takes none.
 
-        The condition selects the front end; `batch_size` sounds of one length are encoded at once.
+        The condition selects the front end; up to 8 sounds of one length are encoded at once.
 
         Raises:
             UsageError: for a clip that is too short.
@@ -149,8 +139,8 @@ class Localizer(nn.Module):
         vectors: dict[int, torch.Tensor] = {}
         for length in dict.fromkeys(len(waveform) for waveform in waveforms):
             same = [n for n, waveform in enumerate(waveforms) if len(waveform) == length]
-            for begin in range(0, len(same), batch_size):
-                chosen = same[begin : begin + batch_size]
+            for begin in range(0, len(same), 8):
+                chosen = same[begin : begin + 8]
                 batch = torch.stack([waveforms[n] for n in chosen]).to(self._device)
                 vectors.update(zip(chosen, self.encode_audio(batch, condition), strict=True))
         return torch.stack([vectors[n] for n in range(len(clips))])

@@ -18,9 +18,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 _log = logging.getLogger(__name__)
-
-_PATIENCE = 10.0
-"""Seconds for the server to begin a run and for each call; twice as many to end it."""
+_PATIENCE = 10.0  # seconds for the server to begin a run and for each call; twice as many to end it
 
 NO_KEY = "there is no API key (`wandb login`, or WANDB_API_KEY)"
 

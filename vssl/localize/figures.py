@@ -27,10 +27,8 @@ from vssl.localize.verdict import MapNumbers, Threshold, Verdict, distinguishabl
 from vssl.reporting.figures.overlay import COLOURS, in_range, laid_over, layer
 from vssl.types import POSITIVE
 
-_LARGE_LINE, _SMALL_LINE = 0.23, 0.16
-"""Heights of a line of text in inches."""
-_LARGE_CHARACTERS, _SMALL_CHARACTERS = 10.2, 15.5
-"""Characters per inch."""
+_LARGE_LINE, _SMALL_LINE = 0.23, 0.16  # heights of a line of text in inches
+_LARGE_CHARACTERS, _SMALL_CHARACTERS = 10.2, 15.5  # characters per inch
 _STYLES_ABOVE: tuple[dict[str, Any], ...] = ({"fontsize": 10, "color": "#444444"}, {"fontsize": 11})
 _STYLES_BELOW: tuple[dict[str, Any], ...] = (
     {"fontsize": 7.5, "color": "#444444"},
@@ -258,18 +256,12 @@ def frame_layer(
     The bar has the verdict in words, and the largest value beside the threshold. A gauge along its
     upper edge shows the range of the map, the largest value, and the threshold as a tick.
 
-    Args:
-        localization: `[224, 224]` map of the given sound.
-        numbers: of this map, then of the negatives'.
-        size: height and width of the frames.
-        bounds: finite range of drawn values.
-        threshold: None draws no outline.
-        judged: whether a verdict is possible.
-        p: p value against wrong sounds of a calibration run.
+    The map `[224, 224]` is of the given sound, as the first of `numbers`; others are the
+    negatives'. `size` is H and W of the frames, `bounds` the finite range of drawn values. Without
+    a threshold there is no outline. `p` is against wrong sounds of a calibration run.
 
-    Returns:
-        A factor `[H, W, 1]` and a summand `[H, W, 3]`, float32: `pixels * factor + summand` is the
-        drawn frame.
+    Returns a factor `[H, W, 1]` and a summand `[H, W, 3]`, float32: `pixels * factor + summand` is
+    the drawn frame.
     """
     resized = _resized(localization, size)
     colours, weights = layer(in_range(resized.numpy(), bounds))

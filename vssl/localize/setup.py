@@ -165,13 +165,9 @@ def read_settings(options: LocalizeOptions) -> RunSettings:
 
 def _negatives_without_test_set(conditions: Sequence[AudioCondition]) -> list[AudioCondition]:
     """Keep synthesized negatives, and warn of the others."""
-    kept = [
-        condition
-        for condition in conditions
-        if condition.sounding_object == SoundingObject.NONE and not condition.reuses_clips
-    ]
-    left_out = [condition.name for condition in conditions if condition not in kept]
-    if left_out:
+    silent = [each for each in conditions if each.sounding_object == SoundingObject.NONE]
+    kept = [each for each in silent if not each.reuses_clips]
+    if left_out := [each.name for each in conditions if each not in kept]:
         _log.warning(
             "negatives: left out %s: vssl-localize plays synthesized negatives only (silence,"
             " noise); others need a test set",

@@ -24,12 +24,8 @@ def find_threshold(
 ) -> tuple[Threshold | None, ErrorRates | None]:
     """Find the threshold of the command line, and the error rates of verdicts at it.
 
-    Args:
-        settings: of the model and its maps.
-        options: of the command line; a calibration run is checked even if the threshold is not
-            learnt from it.
-        variant: map variant that is judged.
-        judged: False leaves out error rates, for maps without a verdict.
+    A calibration run is checked even if the threshold is not learnt from it. Without `judged` error
+    rates are left out, for maps without a verdict.
 
     Raises:
         UsageError: for a run or policy that cannot be used with this model, or a run of too few

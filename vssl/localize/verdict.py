@@ -83,14 +83,9 @@ def measure(
 ) -> tuple[torch.Tensor, list[MapNumbers]]:
     """Make and measure the localization maps `[K, 224, 224]` of a picture under K sounds.
 
-    They are object-guided if there is an object map.
-
-    Args:
-        recipe: how a localization map follows from a native map.
-        native: `[K, h, w]` native similarity maps.
-        pairings: (audio condition, draw) of each.
-        objects: `[g, g]` native object map.
-        threshold: what to mark; None measures no marked area.
+    The recipe makes them of native similarity maps `[K, h, w]`, each of an (audio condition, draw)
+    pair; object-guided if there is a native object map `[g, g]`. Without a threshold no marked area
+    is measured.
     """
     conditions = [condition for condition, _ in pairings]
     if objects is not None:
@@ -149,13 +144,8 @@ def judge(
 ) -> Verdict:
     """Judge one picture, or the frames of a video.
 
-    Args:
-        pictures: numbers of each picture's maps, the given sound first, then the negatives.
-        threshold: None gives no verdict.
-        model: its name, for messages.
-        transform: the model's `map_transform`; with another than `none` there is no verdict.
-        rates: error rates of a calibration run.
-        video: whether the pictures are frames of one video.
+    Numbers of each picture's maps begin with the given sound, and go on with the negatives. There
+    is no verdict without a threshold, or with another `map_transform` of the model than `none`.
     """
     if transform != "none":
         hint = " (--model rcgrad_raw has the map before that)" if model == "rcgrad" else ""
@@ -167,13 +157,11 @@ def judge(
     if threshold is None:
         return Verdict(THRESHOLD_MISSING, None)
     given = [numbers[0] for numbers in pictures]
-    largest = max(
-        (each.largest for each in given if not math.isnan(each.largest)), default=math.nan
-    )
-    if math.isnan(largest):
-        return Verdict(
-            f"no verdict is possible: the map{'s hold' if video else ' holds'} NaN", None
-        )
+    values = [each.largest for each in given if not math.isnan(each.largest)]
+    if not values:
+        maps = "maps hold" if video else "map holds"
+        return Verdict(f"no verdict is possible: the {maps} NaN", None)
+    largest = max(values)
     marked = [each.marked for each in given if each.marked]
     value, limit = distinguishable(largest, threshold.value)
     beside = "exceeds" if marked else "does not exceed"
@@ -242,10 +230,7 @@ def chances(rates: ErrorRates, largest: float, frames: int | None = None) -> dic
     The p value of a video's best frame is also given times the number of frames, at most 1
     (Bonferroni), which holds however the frames depend on each other.
 
-    Args:
-        rates: error rates of the calibration run.
-        largest: largest value of the given sound's maps.
-        frames: number of frames, None for an image.
+    `largest` is of the given sound's maps; `frames` is None for an image.
     """
     numbers = {name: {"p": value} for name, value in rates.p_values(largest).items()}
     if frames is not None:

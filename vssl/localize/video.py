@@ -29,9 +29,7 @@ from vssl.types import POSITIVE, AudioClip
 from vssl.videos import VideoFacts, VideoFrame, read_frames, video_facts
 
 VIDEO_FILE, TIMELINE_FILE, NUMBERS_FILE = "localize.mp4", "timeline.png", "timeline.csv"
-
-_MOST_MEMORY = 4e9
-"""Bytes that the maps and the sound of a video may take."""
+_MOST_MEMORY = 4e9  # bytes that the maps and the sound of a video may take
 
 
 @dataclass

@@ -25,8 +25,7 @@ ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 
 _QUALITY = {"libx264": {"crf": "18", "preset": "veryfast"}}
 _BT709 = 1
-_MOST_CHANNELS = 8
-"""Channels that FFmpeg can mix down; it has no mix for some larger layouts."""
+_MOST_CHANNELS = 8  # channels that FFmpeg can mix down; it has no mix for some larger layouts
 
 
 def find_encoder() -> str:
@@ -46,15 +45,10 @@ def write_video(
 ) -> None:
     """Write frames as H.264, and a sound as AAC, with size, times and pixel shape of another video.
 
-    H.264 needs even sides: an odd one gets its last row or column twice. The file appears under its
-    name when it is complete.
-
-    Args:
-        path: mp4 file.
-        like: the other video.
-        frames: its frames, each with the upright RGB pixels `[H, W, 3]` to draw.
-        sound: a file's sound, or None. Another file's than `like` begins with the first frame and
-            is cut at the end of the last.
+    Each frame of the other video, `like`, comes with upright RGB pixels `[H, W, 3]` to draw. Sound
+    of another file begins with the first frame and is cut at the end of the last. H.264 needs even
+    sides: an odd one gets its last row or column twice. The file, an mp4, appears under its name
+    when it is complete.
     """
     partial = path.with_name(f"{path.name}.partial")
     try:

@@ -8,8 +8,7 @@ import torch
 from vssl.core.arrays import Array, Index
 from vssl.core.checks import check_same_shape
 from vssl.masks import PackedMasks
-from vssl.metrics.base import FRACTION, PairMetric
-from vssl.types import SoundingObject
+from vssl.metrics.base import FRACTION, HigherForOwn, PairMetric
 
 
 def mask_agreement(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -40,7 +39,7 @@ def mask_agreement(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     return torch.where(either > 0, both / either, 1.0)
 
 
-class Agreement(PairMetric):
+class Agreement(HigherForOwn, PairMetric):
     """Mean agreement of two audio conditions of one image, for every pair of conditions.
 
     Between the positive and a negative, low is good: the mask changes with the sound. Between two
@@ -58,11 +57,6 @@ class Agreement(PairMetric):
     column = "agreement"
     higher_is_better = False
     bounds = FRACTION
-
-    @classmethod
-    def is_higher_better(cls, *sounding: SoundingObject) -> bool:
-        """Higher is better where the own object sounds under both conditions."""
-        return set(sounding) == {SoundingObject.OWN}
 
     measure = staticmethod(mask_agreement)
 

@@ -18,9 +18,9 @@ import torch
 
 from vssl.core.arrays import Array, Index
 from vssl.core.checks import check_maps, check_same_shape
-from vssl.kernels import exceedance
+from vssl.kernels import exceedance, search_starts
 from vssl.masks import PackedMasks, PackedTruth
-from vssl.metrics.base import FRACTION, ConditionMetric, SampleMetric, check_masks
+from vssl.metrics.base import FRACTION, HigherForOwn, SampleMetric, check_masks
 from vssl.metrics.curve import CurveMetric
 from vssl.metrics.fscore import HarmonicMetric
 from vssl.metrics.pia import ImageArea
@@ -34,8 +34,7 @@ _THRESHOLDS = torch.linspace(0, 1 - 1e-10, 255).numpy()
 _BELOW = np.nextafter(_THRESHOLDS, np.float32(-1))
 """What exceeds one of these reaches the threshold."""
 
-_CELLS = np.searchsorted(_BELOW, np.linspace(_BELOW[0], _BELOW[-1], 1024, endpoint=False))
-"""Where to look first, see `vssl.kernels.exceedance`."""
+_CELLS = search_starts(_BELOW, 1024)
 
 
 def avs_iou(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
@@ -73,18 +72,13 @@ def _iou(marked: Index, own: Index, both: Index, *, pixels: int) -> Array:
     return np.asarray(np.where(own > 0, of_object, (pixels - marked) / (pixels + _EPSILON)))
 
 
-class _WithObject(ConditionMetric):
+class _WithObject(HigherForOwn):
     """A comparison with the object's mask under any sound: low is right where another sounds."""
 
     conditions = tuple(SoundingObject)
     with_natural = True
     higher_is_better = True
     bounds = FRACTION
-
-    @classmethod
-    def is_higher_better(cls, *sounding: SoundingObject) -> bool:
-        """Higher is better where the own object sounds, and nowhere else."""
-        return set(sounding) == {SoundingObject.OWN}
 
 
 class AVSMeanIoU(_WithObject, SampleMetric):

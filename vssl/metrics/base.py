@@ -106,6 +106,15 @@ class ConditionMetric(ReportedMetric):
         return bool(cls.higher_is_better)
 
 
+class HigherForOwn(ConditionMetric):
+    """A comparison with the own object's mask: higher is better where it sounds, and only there."""
+
+    @classmethod
+    def is_higher_better(cls, *sounding: SoundingObject) -> bool:
+        """Higher is better where the own object sounds, under both conditions of a pair."""
+        return set(sounding) == {SoundingObject.OWN}
+
+
 class MeanMetric(ConditionMetric):
     """The mean over samples of a value of each sample.
 

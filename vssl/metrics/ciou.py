@@ -9,7 +9,7 @@ import torch
 
 from vssl.core.arrays import Array
 from vssl.masks import PackedMasks, PackedTruth
-from vssl.metrics.base import FRACTION, SampleMetric, check_masks
+from vssl.metrics.base import FRACTION, HigherForOwn, SampleMetric, check_masks
 from vssl.types import SoundingObject
 
 SUCCESS = 0.5
@@ -69,7 +69,7 @@ def _dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         return torch.bmm(first[:, None, :], second[:, :, None])[:, 0, 0].double()
 
 
-class ConsensusIoU(SampleMetric):
+class ConsensusIoU(HigherForOwn, SampleMetric):
     """Mean cIoU with the sample's own object.
 
     On positives it is the cIoU in F_LOC. Where the own object sounds in another way, it shows how
@@ -92,13 +92,7 @@ class ConsensusIoU(SampleMetric):
     bounds = FRACTION
 
     measure = staticmethod(consensus_iou)
-
     measure_packed = staticmethod(packed_consensus_iou)
-
-    @classmethod
-    def is_higher_better(cls, *sounding: SoundingObject) -> bool:
-        """Higher is better where the own object sounds, and nowhere else."""
-        return set(sounding) == {SoundingObject.OWN}
 
 
 class SuccessRate(ConsensusIoU):

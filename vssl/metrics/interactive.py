@@ -15,25 +15,6 @@ from vssl.metrics.ciou import ConsensusIoU, SuccessRate
 from vssl.types import SoundingObject
 
 
-def smallest_by_image(column: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """Smallest value over the samples of each image.
-
-    Args:
-        column: `[N]` per-sample values.
-        images: `[N]` int64 image of each sample.
-
-    Returns:
-        `[number of images]`, in the order of their numbers; NaN where a sample's value is NaN.
-
-    Example:
-        >>> smallest_by_image(torch.tensor([0.9, 0.4, 0.7]), torch.tensor([5, 5, 8]))
-        tensor([0.4000, 0.7000])
-    """
-    names, place = torch.unique(images, return_inverse=True)
-    smallest = column.new_full((len(names),), torch.inf)
-    return smallest.scatter_reduce(0, place, column, reduce="amin")
-
-
 class _Interactive(ConsensusIoU):
     """Keeps every sample's cIoU, since an image's samples may come in different batches."""
 
@@ -63,7 +44,9 @@ class _Interactive(ConsensusIoU):
         if not len(self.columns):
             return torch.tensor(torch.nan, dtype=torch.float64)
         column, images = dim_zero_cat(self.columns), dim_zero_cat(self.images)
-        return self.from_column(smallest_by_image(column, images)).nanmean()
+        different, place = torch.unique(images, return_inverse=True)
+        smallest = torch.full_like(different, torch.inf).scatter_reduce(0, place, column, "amin")
+        return self.from_column(smallest).nanmean()
 
 
 class InteractiveIoU(_Interactive):

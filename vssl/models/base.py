@@ -97,19 +97,11 @@ class LocalizationModel(Pretrained):
         return type(self).localize is LocalizationModel.localize
 
     def encode_image(self, images: Tensor) -> Tensor:
-        """Encode normalized images `[N, 3, H, W]`.
-
-        Returns:
-            `[N, ...]` as `similarity` takes them; usually `[N, C, h, w]`.
-        """
+        """Encode normalized images `[N, 3, H, W]` for `similarity`, usually as `[N, C, h, w]`."""
         raise NotImplementedError
 
     def encode_audio(self, inputs: Tensor) -> Tensor:
-        """Encode the front end's output `[M, ...]`.
-
-        Returns:
-            `[M, ...]` as `similarity` takes them; usually `[M, C]`.
-        """
+        """Encode the front end's output `[M, ...]` for `similarity`, usually as `[M, C]`."""
         raise NotImplementedError
 
     def similarity(self, image_features: Tensor, audio_features: Tensor) -> Tensor:
@@ -121,11 +113,7 @@ class LocalizationModel(Pretrained):
         raise NotImplementedError
 
     def localize(self, batch: ImageBatch, audio_features: Tensor) -> Tensor:
-        """Make the similarity maps of a batch.
-
-        Args:
-            batch: N images.
-            audio_features: `[N, K, ...]` encoded sounds.
+        """Make the similarity maps of N images with K encoded sounds `[N, K, ...]` each.
 
         Returns:
             `[N, K, h, w]` similarity maps inside `value_range`.

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from vssl.core.checks import check_positive
 from vssl.core.randomness import generator_for
@@ -68,8 +69,7 @@ class Center(Baseline):
         offset = ((torch.arange(side) + 0.5) / side - 0.5) / sigma
         profile = torch.exp(-0.5 * offset**2)
         blob = profile[:, None] * profile[None, :]
-        self.register_buffer("blob", blob / blob.max())
-        self.blob: torch.Tensor
+        self.blob = nn.Buffer(blob / blob.max())
 
     def draw(self, batch: ImageBatch) -> torch.Tensor:
         """Draw the same Gaussian for every image, `[N, 14, 14]`, maximum 1."""
@@ -135,8 +135,7 @@ class _Informed(Baseline):
     def __init__(self) -> None:
         super().__init__()
         values = torch.linspace(1.0, 0.75, EVALUATION_SIZE**2)
-        self.register_buffer("ramp", values.view(EVALUATION_SIZE, EVALUATION_SIZE))
-        self.ramp: torch.Tensor
+        self.ramp = nn.Buffer(values.view(EVALUATION_SIZE, EVALUATION_SIZE))
 
     def _inside(self, sample: Sample) -> torch.Tensor:
         """Pixels of a sample's object, `[224, 224]` bool."""
@@ -206,12 +205,8 @@ class DeafBest(_Informed):
 def smaller_first(objects: Sequence[torch.Tensor], ramp: torch.Tensor) -> torch.Tensor:
     """Rank the pixels of O objects: those of the smallest lie above (O - 1) / O, and so on.
 
-    Args:
-        objects: `[H, W]` bool each.
-        ramp: `[H, W]` distinct values in (0, 1] that order the pixels of an object.
-
-    Returns:
-        `[H, W]` in [0, 1]; 0 outside of objects.
+    Objects are `[H, W]` bool each. The ramp `[H, W]`, distinct values in (0, 1], orders the pixels
+    of an object. Returns `[H, W]` in [0, 1], 0 outside of objects.
     """
     values = torch.zeros_like(ramp)
     for rank, inside in enumerate(sorted(objects, key=lambda o: int(o.sum()), reverse=True)):

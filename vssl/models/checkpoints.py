@@ -34,12 +34,9 @@ _PLAIN_DTYPES = ("b1", *"bBhHiIlLqQ", "f2", "f4", "f8", "c8", "c16", "S", "U")
 _PLAIN_CLASSES: list[Any] = [
     *(argparse.Namespace, types.SimpleNamespace),
     *(
-        (kind, f"{module}.{name}")
-        for kind, names in (
-            (PurePosixPath, ("PosixPath", "PurePosixPath")),
-            (PureWindowsPath, ("WindowsPath", "PureWindowsPath")),
-        )
-        for name in names
+        (kind, f"{module}.{pure}{name}")
+        for kind, name in ((PurePosixPath, "PosixPath"), (PureWindowsPath, "WindowsPath"))
+        for pure in ("", "Pure")
         for module in ("pathlib", "pathlib._local")  # the latter in Python 3.13
     ),
 ]
@@ -52,8 +49,7 @@ class WeightsError(UsageError):
 def read_checkpoint(path: Path) -> Any:
     """Read a file of torch (zip format, mapped into memory, or the older stream) or safetensors.
 
-    Returns:
-        The saved object, usually a dict, with its tensors on the CPU.
+    Returns the saved object, usually a dict, with its tensors on the CPU.
 
     Raises:
         WeightsError: when the file is missing, damaged, not torch's, or would import anything that
@@ -82,7 +78,7 @@ def read_checkpoint(path: Path) -> Any:
             raise WeightsError(
                 f"{path}: is a TorchScript program, not weights. If you trust its source, as this"
                 " loads the program, write its weights to another file, and use that:\n"
-                + _weights_of_program(path)
+                + _rewriting(path, _WEIGHTS_OF_PROGRAM)
             )
     if tarfile.is_tarfile(path):
         raise WeightsError(
@@ -115,7 +111,7 @@ def read_checkpoint(path: Path) -> Any:
             f"{path}: refused, because it would import `{name}`, which weights do not need."
             " Nothing of it was run. Only if you trust its source, as this runs what the file says"
             f" and needs `{name.partition('.')[0]}` to be installed, write its tensors alone to"
-            f" another file, and use that:\n{_tensors_alone(path)}"
+            f" another file, and use that:\n{_rewriting(path, _TENSORS_ALONE)}"
         ) from error
     except Exception as error:  # torch and pickle raise many things on a damaged file
         raise WeightsError(
@@ -123,27 +119,19 @@ def read_checkpoint(path: Path) -> Any:
         ) from error
 
 
-def _tensors_alone(path: Path) -> str:
-    """Write a command that copies the tensors of a checkpoint that cannot be read safely."""
-    code = (
-        "import sys, torch;"
-        ' content = torch.load(sys.argv[1], map_location="cpu", weights_only=False);'
-        ' content = content.state_dict() if hasattr(content, "state_dict") else content;'
-        " tensors = lambda group: {name: tensors(value) if isinstance(value, dict) else value"
-        " for name, value in group.items() if isinstance(value, (dict, torch.Tensor))};"
-        " torch.save(tensors(content), sys.argv[2])"
-    )
-    return _rewriting(path, code)
-
-
-def _weights_of_program(path: Path) -> str:
-    """Write a command that copies the weights of a TorchScript program."""
-    code = (
-        "import sys, torch;"
-        ' weights = torch.jit.load(sys.argv[1], map_location="cpu").state_dict();'
-        " torch.save(weights, sys.argv[2])"
-    )
-    return _rewriting(path, code)
+_TENSORS_ALONE = (
+    "import sys, torch;"
+    ' content = torch.load(sys.argv[1], map_location="cpu", weights_only=False);'
+    ' content = content.state_dict() if hasattr(content, "state_dict") else content;'
+    " tensors = lambda group: {name: tensors(value) if isinstance(value, dict) else value"
+    " for name, value in group.items() if isinstance(value, (dict, torch.Tensor))};"
+    " torch.save(tensors(content), sys.argv[2])"
+)
+_WEIGHTS_OF_PROGRAM = (
+    "import sys, torch;"
+    ' weights = torch.jit.load(sys.argv[1], map_location="cpu").state_dict();'
+    " torch.save(weights, sys.argv[2])"
+)
 
 
 def _rewriting(path: Path, code: str) -> str:
@@ -152,11 +140,7 @@ def _rewriting(path: Path, code: str) -> str:
 
 
 def state_dict_of(
-    content: Any,
-    *,
-    wrappers: Sequence[str | None],
-    path: Path,
-    nested: bool = False,
+    content: Any, *, wrappers: Sequence[str | None], path: Path, nested: bool = False
 ) -> dict[str, torch.Tensor]:
     """Take the state dict out of a checkpoint's content, without prefixes `module.`.
 

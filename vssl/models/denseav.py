@@ -45,17 +45,11 @@ class DenseAV(LocalizationModel):
     map_size = (28, 28)
     value_range = (-math.inf, math.inf)
     checkpoint = CheckpointLayout(
-        wrapper=("state_dict", None),
-        unused=("sim_cal.*", "*.masked_spec_embed"),
-        convert=converted,
+        wrapper=("state_dict", None), unused=("sim_cal.*", "*.masked_spec_embed"), convert=converted
     )
 
     def __init__(
-        self,
-        *,
-        vit: Mapping[str, Any],
-        hubert: Mapping[str, Any],
-        sim_use_cls: bool | None = None,
+        self, *, vit: Mapping[str, Any], hubert: Mapping[str, Any], sim_use_cls: bool | None = None
     ) -> None:
         super().__init__()
         self.wants_cls = sim_use_cls

@@ -22,7 +22,7 @@ class AudioEncoder(ResNet18):
     def __init__(self, standardization: str) -> None:
         super().__init__(channels_in=1)
         self.spectrogram = nn.Module()
-        self.spectrogram.register_buffer("window", torch.hann_window(512))
+        self.spectrogram.window = nn.Buffer(torch.hann_window(512))
         self.standardization = standardization
 
     def forward(self, x: Tensor) -> Tensor:

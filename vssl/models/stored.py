@@ -10,7 +10,6 @@ import importlib
 import shutil
 import tempfile
 import zipfile
-from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,43 +84,38 @@ class StoredMaps(LocalizationModel):
         low, high = (-np.inf, np.inf) if value_range is None else value_range
         self.value_range = (float(low), float(high))
         self.map_size = (0, 0)
-        self._store: _Store | None = None
+        self._store: _Folder | _File | None = None
         self.maps_sha256: str | None = None  # by which runs tell this model from another one
         if maps is not None:
             place = Path(maps).expanduser()
             self._store = _opened(place, key)
-            self.map_size = self._store.size()
+            self.map_size = _size(self._store)
             self.maps_sha256 = content_sha256(place)
 
     def check(
         self, sample_ids: Sequence[str], pairings: Sequence[tuple[str, int]], *, skip: bool = False
     ) -> MapsReport:
-        """Read every map that a run needs, once.
+        """Read every map that a run needs, once, for its (audio condition, draw) pairs.
 
-        Args:
-            sample_ids: the run's samples.
-            pairings: its (audio condition, draw) pairs.
-            skip: whether samples that lack maps are reported rather than an error.
+        With `skip` samples that lack maps are reported rather than an error.
 
         Raises:
             MapsError: for missing, unreadable or unfit maps, all of them in one message.
         """
         store = self._stored()
         places: dict[Any, Key] = {}
-        missing: defaultdict[str, list[str]] = defaultdict(list)
-        lacking: Counter[str] = Counter()
+        missing: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
         draws = Counter(condition for condition, _ in pairings)
         for sample_id in sample_ids:
             for condition, draw in pairings:
                 place = store.find((sample_id, condition, draw), alone=draws[condition] == 1)
                 if place is None:
-                    missing[sample_id].append(f"{condition}, draw {draw}")
-                    lacking[condition] += 1
+                    missing[sample_id].append((condition, draw))
                 else:
                     places[place] = (sample_id, condition, draw)
         surplus = [Surplus(*store.describe(each)) for each in store.places() if each not in places]
         if missing and (not skip or len(missing) == len(sample_ids)):
-            raise MapsError(self._missing(missing, lacking, draws, len(sample_ids), surplus))
+            raise MapsError(self._missing(missing, draws, len(sample_ids), surplus))
         left_out = set(missing)
         # in the order of the store, which keeps rows that are compressed together
         wanted = sorted(place for place, key in places.items() if key[0] not in left_out)
@@ -154,7 +148,7 @@ class StoredMaps(LocalizationModel):
                     )
         if faults:
             raise MapsError(f"{store.root}: {_listed(faults, len(wanted))}")
-        reasons = {sample_id: "; ".join(lacks) for sample_id, lacks in missing.items()}
+        reasons = {sample_id: _in_words(lacks) for sample_id, lacks in missing.items()}
         return MapsReport(reasons, surplus, undefined)
 
     def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
@@ -177,26 +171,26 @@ class StoredMaps(LocalizationModel):
         shape = len(batch.sample_ids), len(batch.pairings), *found.shape[1:]
         return found.view(shape).to(batch.images.device)
 
-    def _stored(self) -> _Store:
+    def _stored(self) -> _Folder | _File:
         if self._store is None:
             raise MapsError("model.maps is not set. Set model.maps=DIR or FILE.")
         return self._store
 
     def _missing(
         self,
-        missing: Mapping[str, list[str]],
-        lacking: Mapping[str, int],
+        missing: Mapping[str, list[tuple[str, int]]],
         draws: Mapping[str, int],
         samples: int,
         surplus: Sequence[Surplus],
     ) -> str:
         """What lacks, in words, with what may have been meant."""
         store, (first, lacks) = self._stored(), next(iter(missing.items()))
+        lacking = Counter(condition for each in missing.values() for condition, _ in each)
         counts = ", ".join(
             f"{count} of {samples * draws[condition]} of {condition}"
             for condition, count in lacking.items()
         )
-        shown = [f"{name} ({'; '.join(own[:_SHOWN])})" for name, own in missing.items()][:_SHOWN]
+        shown = [f"{name} ({_in_words(own[:_SHOWN])})" for name, own in missing.items()][:_SHOWN]
         text = (
             f"{store.root}: {sum(lacking.values())} maps are missing ({counts}), e.g. of"
             f" {', '.join(shown)}."
@@ -205,7 +199,7 @@ class StoredMaps(LocalizationModel):
         absent = [each for each in negatives if lacking.get(each) == samples * draws[each]]
         if negatives and len(absent) == len(negatives) and POSITIVE not in lacking:
             return f"{text} There is no map of any negative: negatives=none scores positives alone."
-        expected = store.expected((first, *_pairing(lacks[0])))
+        expected = store.expected((first, *lacks[0]))
         text += f" Expected {expected}."
         names = {each.name for each in surplus}
         stems = {name.rpartition("/")[2]: name for name in names}
@@ -220,47 +214,8 @@ class StoredMaps(LocalizationModel):
         return text
 
 
-class _Store(ABC):
-    """Where maps are; a place is what tells one of them."""
-
-    root: Path
-
-    @abstractmethod
-    def places(self) -> Iterator[Any]:
-        """All places."""
-
-    @abstractmethod
-    def find(self, key: Key, *, alone: bool) -> Any:
-        """The place of a map, or None; `alone` where its condition has one draw."""
-
-    @abstractmethod
-    def read(self, place: Any) -> Floats:
-        """A map `[h, w]`, infinite values as NaN; MapsError with kind and detail of a fault."""
-
-    @abstractmethod
-    def describe(self, place: Any) -> tuple[str, str]:
-        """Name and whereabouts."""
-
-    @abstractmethod
-    def expected(self, key: Key) -> str:
-        """Where a map was looked for, in words."""
-
-    def size(self) -> tuple[int, int]:
-        """Height and width of the first map that can be read."""
-        fault: MapsError | None = None
-        for place in self.places():
-            try:
-                height, width = self.read(place).shape
-            except MapsError as error:
-                fault = fault or error
-            else:
-                return height, width
-        reason = f"no map can be read ({fault})" if fault else "holds no maps"
-        raise MapsError(f"{self.root}: {reason}. The layouts are in docs/stored-maps.md.")
-
-
-class _Folder(_Store):
-    """A file for each map."""
+class _Folder:
+    """A file for each map; a place, what tells one of them, is its name."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -279,13 +234,15 @@ class _Folder(_Store):
         return iter(self._files)
 
     def find(self, key: Key, *, alone: bool) -> str | None:
+        """The place of a map, or None; `alone` where its condition has one draw."""
         sample_id, condition, draw = key
         names = [f"{condition}/{draw}/{sample_id}"]
         names += [f"{condition}/{sample_id}"] if alone else []
         names += [sample_id] if condition == POSITIVE else []
         return next((name for name in names if name in self._files), None)
 
-    def read(self, place: str) -> Floats:
+    def read(self, place: Any) -> Floats:
+        """A map `[h, w]`, infinite values as NaN; MapsError with kind and detail of a fault."""
         path = self._files[place]
         try:
             if path.suffix.lower() == ".npy":
@@ -304,16 +261,18 @@ class _Folder(_Store):
             raise MapsError(f"unreadable files: {' '.join(str(error).split())}") from error
         return _checked(values)
 
-    def describe(self, place: str) -> tuple[str, str]:
+    def describe(self, place: Any) -> tuple[str, str]:
+        """Name and whereabouts."""
         return place, str(self._files[place])
 
     def expected(self, key: Key) -> str:
+        """Where a map was looked for, in words."""
         sample_id, condition, draw = key
         return f"{self.root}/{condition}/{draw}/{sample_id}.npy (or .png, .tif)"
 
 
-class _File(_Store):
-    """Arrays of maps and their ids in one file."""
+class _File:
+    """Arrays of maps and their ids in one file; a place is a row."""
 
     def __init__(self, root: Path, key: str | None) -> None:
         self.root = root
@@ -372,7 +331,7 @@ class _File(_Store):
     def find(self, key: Key, *, alone: bool) -> int | None:
         return self._rows.get(key)
 
-    def read(self, place: int) -> Floats:
+    def read(self, place: Any) -> Floats:
         start = place - place % self._block
         try:
             if start != self._held[0]:
@@ -387,7 +346,7 @@ class _File(_Store):
             raise MapsError(f"unreadable rows: {' '.join(str(error).split())}") from error
         return _checked(values.T if self._is_matlab else values)
 
-    def describe(self, place: int) -> tuple[str, str]:
+    def describe(self, place: Any) -> tuple[str, str]:
         sample_id, condition, draw = self._keys[place]
         return f"{condition}/{draw}/{sample_id}", f"row {place} ({sample_id}, {condition}, {draw})"
 
@@ -396,11 +355,25 @@ class _File(_Store):
         return f"a row with sample_id {sample_id}, condition {condition}, draw {draw}"
 
 
-def _opened(place: Path, key: str | None) -> _Store:
+def _opened(place: Path, key: str | None) -> _Folder | _File:
     if not place.exists():
         raise MapsError(f"{place}: no such file or folder (model.maps)")
     is_zarr = place.is_dir() and any((place / n).exists() for n in ("zarr.json", ".zgroup"))
     return _Folder(place) if place.is_dir() and not is_zarr else _File(place, key)
+
+
+def _size(store: _Folder | _File) -> tuple[int, int]:
+    """Height and width of the first map that can be read."""
+    fault: MapsError | None = None
+    for place in store.places():
+        try:
+            height, width = store.read(place).shape
+        except MapsError as error:
+            fault = fault or error
+        else:
+            return height, width
+    reason = f"no map can be read ({fault})" if fault else "holds no maps"
+    raise MapsError(f"{store.root}: {reason}. The layouts are in docs/stored-maps.md.")
 
 
 def _open_arrays(root: Path) -> dict[str, Any]:
@@ -482,9 +455,8 @@ def _shown(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape)) or "a single number"
 
 
-def _pairing(text: str) -> tuple[str, int]:
-    condition, _, draw = text.rpartition(", draw ")
-    return condition, int(draw)
+def _in_words(pairings: Sequence[tuple[str, int]]) -> str:
+    return "; ".join(f"{condition}, draw {draw}" for condition, draw in pairings)
 
 
 def _listed(faults: Mapping[str, Sequence[str]], count: int) -> str:

@@ -71,12 +71,8 @@ def load_weights(
     The file must hold every entry of its part of the network. Every other entry must be known to be
     unused. Counts of batches, which only training reads, may be missing.
 
-    Args:
-        network: the network to fill; its `checkpoint` attribute has the file's layout.
-        path: checkpoint file.
-        part: submodule that the file fills; empty for the whole network.
-        sha256: expected hash of the file, None to take any.
-        key: group of the configuration, for messages.
+    The file fills the submodule `part`, or the whole network. Without `sha256` any file is taken.
+    `key` is the group of the configuration, for messages.
 
     Raises:
         WeightsError: for a missing or unreadable file, a blocked global, another hash, missing,
@@ -128,7 +124,8 @@ def match_content(network: Pretrained, content: Any, *, part: str, path: Path) -
             that the network cannot be.
     """
     layout, target = network.layouts()[part], network.get_submodule(part)
-    if is_own(content, target, path):
+    # as `vssl-train` writes them: no wrapper, and no names but the network's
+    if path.suffix == ".safetensors" and content.keys() == target.state_dict().keys():
         return match_weights(target, content, CheckpointLayout(wrapper=None))
     state = state_dict_of(content, wrappers=layout.wrappers, path=path, nested=layout.nested)
     try:
@@ -144,14 +141,6 @@ def match_content(network: Pretrained, content: Any, *, part: str, path: Path) -
         ) from error
 
 
-def is_own(content: Any, network: torch.nn.Module, path: Path) -> bool:
-    """Whether a file holds a network's own entries, as `vssl-train` writes them.
-
-    These are safetensors, which have no wrapper and no names but the network's.
-    """
-    return path.suffix == ".safetensors" and content.keys() == network.state_dict().keys()
-
-
 def match_weights(
     network: torch.nn.Module, state: dict[str, torch.Tensor], layout: CheckpointLayout
 ) -> Match:
@@ -159,9 +148,8 @@ def match_weights(
     own = network.state_dict()
     parts = {key.partition(".")[0] for key in own}
     ignored = [k for k in state if any(fnmatch.fnmatchcase(k, p) for p in layout.unused)]
-    heads = []
-    if layout.heads:
-        heads = [k for k in state if k not in ignored and k.partition(".")[0] not in parts]
+    others = [k for k in state if k not in ignored and k.partition(".")[0] not in parts]
+    heads = others if layout.heads else []
     ignored += heads
     kept = {k: v for k, v in state.items() if k not in ignored}
     if layout.convert is not None:

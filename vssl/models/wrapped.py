@@ -17,12 +17,8 @@ class WrappedModule(LocalizationModel):
     """A module whose `forward(images, sounds)` gives one map for each pair.
 
     Images are `[N, 3, H, W]`, sounds `[N, ...]` as the front end makes them, and maps `[N, h, w]`
-    or `[N, 1, h, w]`. The module is run once for each image and sound, in evaluation mode.
-
-    Args:
-        module: the network.
-        map_size: height and width of its maps.
-        value_range: lowest and highest value that a map can have; checked during a run.
+    or `[N, 1, h, w]` of height and width `map_size`. The module is run once for each image and
+    sound, in evaluation mode; values outside of `value_range` end a run.
     """
 
     def __init__(

@@ -73,15 +73,6 @@ class AudioCondition(ABC):
                 whatever the rate.
         """
 
-    def requests(
-        self, samples: Sequence[Sample], *, draw: int, seed: int, lengths: Sequence[int]
-    ) -> list[AudioRequest]:
-        """Name the waveforms that many samples meet in a draw; each is that of `request`."""
-        return [
-            self.request(sample, draw=draw, seed=seed, length=length)
-            for sample, length in zip(samples, lengths, strict=True)
-        ]
-
     def hear(self, own: Window, made: Window) -> None:
         """Take the windows of the own clip and of this condition's sounds.
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from vssl.audio import amplitude, read_clip
 from vssl.core.checks import check_finite
-from vssl.core.devices import usable_cores
+from vssl.core.devices import each
 from vssl.core.errors import UsageError
 from vssl.core.progress import progress_bar
 from vssl.negatives.base import AudioCondition, ReadClip
@@ -102,15 +101,8 @@ def beyond_full_scale(
         heights = np.abs(read_clip(sample.audio_path, gains[0].rate).samples)
         return [int((heights > limit).sum()) for limit in limits] + [heights.size]
 
-    rows = []
-    with (
-        ThreadPoolExecutor(min(8, len(usable_cores()))) as pool,
-        progress_bar("levels of gain", len(samples)) as advance,
-    ):
-        for row in pool.map(count, samples):
-            rows.append(row)
-            advance(1)
-    counts = np.array(rows, dtype=np.int64)
+    with progress_bar("levels of gain", len(samples)) as advance:
+        counts = np.array([*each(count, samples, advance)], dtype=np.int64)
     beyond, sizes = counts[:, :-1], counts[:, -1]
     return {
         gain.name: {

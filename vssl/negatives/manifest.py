@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from array import array
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
@@ -12,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vssl.core.errors import UsageError
 from vssl.core.files import whole_file
@@ -73,14 +73,10 @@ def manifest_text(manifest: pa.Table) -> Iterator[str]:
     """Write a `MANIFEST` as csv text, some rows at a time, the header first."""
     yield ",".join(COLUMNS) + "\n"
     for batch in manifest.to_batches(ROWS_AT_ONCE):
-        fields = (_quoted(column.cast(pa.string())) for column in batch.columns)
-        yield "\n".join([*pc.binary_join_element_wise(*fields, ",").to_pylist(), ""])
-
-
-def _quoted(texts: pa.Array) -> pa.Array:
-    """Quote the texts that csv cannot hold as they are."""
-    quoted = pc.binary_join_element_wise('"', pc.replace_substring(texts, '"', '""'), '"', "")
-    return pc.if_else(pc.match_substring_regex(texts, '[",\r\n]'), quoted, texts)
+        text = io.StringIO(newline="")
+        rows = zip(*map(column_texts, batch.columns), strict=True)
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        yield text.getvalue()
 
 
 def manifest_sha256(manifest: pa.Table) -> str:

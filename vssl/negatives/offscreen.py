@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 from vssl.core.errors import UsageError
-from vssl.core.randomness import below, first_words, generator_for
+from vssl.core.randomness import generator_for
 from vssl.negatives.base import ClipCondition, check_draws
 from vssl.negatives.labels import LabelTable, read_labels
 from vssl.types import POSITIVE, AudioRequest, Sample
@@ -74,7 +73,8 @@ class Offscreen(ClipCondition):
             self._check_labels(samples, self._labels)
 
     def _check_labels(self, samples: Sequence[Sample], table: LabelTable) -> None:
-        unknown = [s.sample_id for s in samples if s.sample_id not in table.ids]
+        known = table.ids
+        unknown = [sample.sample_id for sample in samples if sample.sample_id not in known]
         if len(unknown) == len(samples):
             raise UsageError(
                 f"{table.path}: knows none of the {len(samples)} samples, e.g. not {unknown[0]}. Is"
@@ -111,31 +111,12 @@ class Offscreen(ClipCondition):
     def request(self, sample: Sample, *, draw: int, seed: int, length: int) -> AudioRequest:
         """Another sample's own file, which is that sample's positive too."""
         generator = generator_for(seed, self._key(sample), self.name, draw)
-        return AudioRequest(POSITIVE, source_id=self._choice(sample, generator.integers))
-
-    def requests(
-        self, samples: Sequence[Sample], *, draw: int, seed: int, lengths: Sequence[int]
-    ) -> list[AudioRequest]:
-        """Those of `request`, without a generator for each."""
-        if type(self).request is not Offscreen.request:  # of a class that chooses otherwise
-            return super().requests(samples, draw=draw, seed=seed, lengths=lengths)
-        keys = [(seed, self._key(sample), self.name, draw) for sample in samples]
-        clips = []
-        for sample, key, words in zip(samples, keys, first_words(keys).tolist(), strict=True):
-            try:
-                clips.append(self._choice(sample, partial(below, iter(words))))
-            except StopIteration:
-                clips.append(self._choice(sample, generator_for(*key).integers))
-        return [AudioRequest(POSITIVE, source_id=clip) for clip in clips]
-
-    def _choice(self, sample: Sample, integers: Callable[[int], int]) -> str:
-        """The clip that a generator's `integers` choose."""
         if sample.image_categories not in self._clips:
             known = [self._pool[name] for name in self._offscreen_classes(sample)]
             self._clips[sample.image_categories] = known
         classes = self._clips[sample.image_categories]
         while True:
-            clips = classes[integers(len(classes))]
-            clip = clips[integers(len(clips))]
+            clips = classes[generator.integers(len(classes))]
+            clip = clips[generator.integers(len(clips))]
             if self._labels is None or not self._labels.is_seen(clip, sample.sample_id):
-                return clip
+                return AudioRequest(POSITIVE, source_id=clip)

@@ -85,12 +85,10 @@ def make_plan(
     choices = None if manifest is None else _Choices(manifest, manifest_path, samples)
     if choices is not None:
         choices.check(sounding)
-    pairings: list[tuple[AudioCondition, int]] = []
-    rows: list[Index | None] = []  # of the manifest, `[N]`; None for a pairing that is drawn
+    pairings: list[tuple[AudioCondition, int, Index | None]] = []
     for condition in everyone:
-        given = None if choices is None else choices.rows_of(condition)
-        rows += [None] * condition.draws if given is None else list(given.T)
-        pairings += [(condition, draw) for draw in range(len(rows) - len(pairings))]
+        known = [None] * condition.draws if choices is None else choices.rows_of(condition)
+        pairings += [(condition, draw, rows) for draw, rows in enumerate(known)]
     for condition in everyone:
         condition.prepare(samples)
 
@@ -99,23 +97,22 @@ def make_plan(
     index = np.empty((len(samples), len(pairings)), dtype=np.int32)
     seeds = np.empty(index.shape, dtype=np.int64)
     # pairing by pairing, so that the order within a part does not depend on other negatives
-    for k, ((condition, draw), chosen) in enumerate(zip(pairings, rows, strict=True)):
-        if choices is None or chosen is None:
-            seeds[:, k] = drawn = condition.draw_seed(seed, use)
-            requests = condition.requests(samples, draw=draw, seed=drawn, lengths=lengths)
-        else:
-            sources, seeds[:, k] = choices.of(chosen)
-            requests = [
-                AudioRequest(POSITIVE, source_id=source)
-                if source
-                else condition.request(sample, draw=draw, seed=own, length=length)
-                for sample, source, own, length in zip(
-                    samples, sources, seeds[:, k].tolist(), lengths, strict=True
-                )
-            ]
+    for k, (condition, draw, rows) in enumerate(pairings):
+        seeds[:, k], sources = condition.draw_seed(seed, use), [""] * len(samples)
+        if manifest is not None and rows is not None:
+            chosen = manifest.select(["audio_source_id", "seed"]).take(rows)
+            sources, seeds[:, k] = column_texts(chosen.column(0)), chosen.column(1).to_numpy()
+        requests = [
+            AudioRequest(POSITIVE, source_id=source)
+            if source
+            else condition.request(sample, draw=draw, seed=own, length=length)
+            for sample, source, own, length in zip(
+                samples, sources, seeds[:, k].tolist(), lengths, strict=True
+            )
+        ]
         frontend = condition.name if condition.name in own_frontend else POSITIVE
         index[:, k] = [distinct.setdefault((frontend, each), len(distinct)) for each in requests]
-    named = tuple((condition.name, draw) for condition, draw in pairings)
+    named = tuple((condition.name, draw) for condition, draw, _ in pairings)
     whole = _manifest(samples, named[1:], distinct, index[:, 1:], seeds[:, 1:])
     return AudioPlan(named, tuple(distinct), index, whole, sounding)
 
@@ -190,15 +187,15 @@ class _Choices:
                 path, len(others), min(others),
             )  # fmt: skip
 
-    def rows_of(self, condition: AudioCondition) -> Index | None:
-        """Rows `[N, draws]` of a condition, at most its draws; None where there are none."""
+    def rows_of(self, condition: AudioCondition) -> list[Index] | list[None]:
+        """Rows `[N]` by draw of a condition, at most its draws; None where they are drawn anew."""
         name, path = condition.name, self._path
         own = pc.equal(self._manifest["condition"], name).to_numpy()
         held = len(np.unique(self._draw[own]))
         if not held:
             if condition.random:
                 _log.warning("%s: holds no %s, which is drawn anew", path, name)
-            return None
+            return [None] * condition.draws
         draws = min(condition.draws, held)
         if draws < condition.draws:
             _log.warning(
@@ -220,9 +217,4 @@ class _Choices:
                 f"{path}: lacks {len(missing)} choices for {name}, e.g. sample"
                 f" {ids[missing[0][0]]}, draw {missing[0][1]}. Was it made on another test set?"
             )
-        return rows
-
-    def of(self, rows: Index) -> tuple[list[str], Index]:
-        """Audio source and seed of some rows."""
-        chosen = self._manifest.select(["audio_source_id", "seed"]).take(rows)
-        return column_texts(chosen["audio_source_id"]), chosen["seed"].to_numpy()
+        return list(rows.T)

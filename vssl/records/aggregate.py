@@ -20,7 +20,7 @@ from vssl.records.refit import ResampledRun
 from vssl.records.schema import SUBSETS, SUMMARY
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Samples
-from vssl.records.store import AtomicParquetWriter, read_provenance
+from vssl.records.store import parquet_writer, read_provenance
 
 FACTS = ("model", "dataset", "protocol", "seed", "coverage", "manifest_hash", "config_hash")
 """Provenance that every row of a summary repeats."""
@@ -94,13 +94,10 @@ def summarize_subsets(
 def _part_rows(
     resampled: ResampledRun, part: Part, numbers: Sequence[Number]
 ) -> Iterator[dict[str, Any]]:
-    """Summary columns of a part's numbers, without those of the run.
-
-    If the policy of a fitted threshold is not known, there is only the interval at the threshold.
-    """
+    """Summary columns of a part's numbers, without those of the run."""
     facts = {**part._asdict(), "threshold": resampled.scores.threshold(part)}
     unknown: tuple[str, ...] = ()
-    if part.is_fitted and part not in resampled.thresholds:
+    if part.is_fitted and part not in resampled.thresholds:  # then its policy is not known
         unknown = ("ci_low", "ci_high", "share_images", "share_sounds", "share_threshold")
     for number in numbers:
         yield {**facts, **number.row(), **dict.fromkeys(unknown)}
@@ -111,8 +108,8 @@ def _write_summary(
 ) -> pd.DataFrame:
     facts = {key: provenance[key] for key in FACTS}
     summary = pd.DataFrame([{**facts, **row} for row in rows], columns=schema.names)
-    with AtomicParquetWriter(output, schema, provenance) as writer:
-        writer.write(pa.Table.from_pandas(summary, schema=schema, preserve_index=False))
+    with parquet_writer(output, schema, provenance) as write:
+        write(pa.Table.from_pandas(summary, schema=schema, preserve_index=False))
     return summary
 
 

@@ -71,13 +71,11 @@ def maps_by_sample(
 
     On a device without compiled loops all rows come at once.
     """
-    native, conditions, objects = localization.inputs(rows, variants)
     ends = [len(rows)]
     if device.type in LOOPS_ON:
         ends = [*sample_starts(rows)[1:].tolist(), *ends]
     for first, end in pairwise([0, *ends]):
-        seen = None if objects is None else objects[first:end].to(device)
-        maps = localization.localize(native[first:end].to(device), conditions[first:end], seen)
+        maps = localization.maps(rows.slice(first, end - first), variants, device)
         yield slice(first, end), {variant: maps[variant] for variant in variants}
 
 

@@ -19,6 +19,9 @@ from scipy import special
 
 from vssl.core.arrays import Array, Counts, Index
 
+ROUNDING = 1e-12
+"""Spread of resamples, as a part of a number's range, up to which it is rounding alone."""
+
 _DRAWN_AT_ONCE = 2**22  # images that are drawn at once
 _WEIGHTED_AT_ONCE = 1024  # images whose weights are made floats at once
 
@@ -66,25 +69,20 @@ class ImageBootstrap:
         self.with_itself: Counts = counts.T
         self.weights: Counts = self.with_itself[1:]
 
-    def means(self, values: Array) -> Array:
-        """Means over samples within each draw: values `[N, D]`, NaN where undefined, to `[B, D]`.
-
-        NaN for a resample without a defined value, and everywhere for a single image, from which
-        the spread over images is not known.
-        """
-        return self._means_of_totals(self.totals(values))
-
     def totals(self, values: Array, *, by_image: bool = False) -> Array:
         """Sum and count `[G, 2, D]` of the defined values by image: of `[N, D]`, or `[G, D]`."""
         defined = ~np.isnan(values)
         both = np.stack([np.where(defined, values, 0.0), defined.astype(np.float64)], axis=1)
         if by_image:
             return both
-        both = both[self._rows]
-        alone = len(both) == self.images
-        return both if alone else np.asarray(np.add.reduceat(both, self._firsts, axis=0))
+        return np.asarray(np.add.reduceat(both[self._rows], self._firsts, axis=0))
 
-    def _means_of_totals(self, totals: Array) -> Array:
+    def means(self, totals: Array) -> Array:
+        """Means over samples within each draw, `[B, D]`, from totals `[G, 2, D]`.
+
+        NaN for a resample without a defined value, and everywhere for a single image, from which
+        the spread over images is not known.
+        """
         sums, counts = totals[:, 0], totals[:, 1]
         if self.images < 2:
             return np.full((len(self.weights), sums.shape[1]), np.nan)
@@ -103,7 +101,7 @@ class ImageBootstrap:
         if not fewer:
             return []
         stops = np.cumsum([each.shape[2] for each in fewer])[:-1]
-        means = self._means_of_totals(np.concatenate(fewer, axis=2))
+        means = self.means(np.concatenate(fewer, axis=2))
         return [nanmean(each, axis=1) for each in np.split(means, stops, axis=1)]
 
     def dof(self, resampled: Array) -> Array:
@@ -198,14 +196,13 @@ def interval_around(
         return value - times * spread, value + times * spread
     low, high = bounds
     share = (value - low) / (high - low)
-    if 1e-12 < share < 1 - 1e-12:
-        if spread <= 1e-12 * (high - low):  # alike whatever is drawn: rounding alone
+    if ROUNDING < share < 1 - ROUNDING:
+        if spread <= ROUNDING * (high - low):  # alike whatever is drawn
             return value, value
-        middle = math.log(share / (1 - share))
+        middle = special.logit(share)
         half = times * spread / (high - low) / (share * (1 - share))
-        ends = (1 / (1 + math.exp(min(-middle - sign * half, 700.0))) for sign in (-1, 1))
-        found = tuple(low + (high - low) * end for end in ends)
-        return found[0], found[1]
+        ends = low + (high - low) * special.expit([middle - half, middle + half])
+        return float(ends[0]), float(ends[1])
     # all values lie on the bound: exact, unless another threshold would move them further
     tail = (1 - level) / 2
     exact = 1 - tail ** (1 / images)

@@ -26,10 +26,10 @@ from vssl.records.conditions import condition_settings
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, SCHEMA_VERSION
 from vssl.records.schema import RECORDS
 from vssl.records.store import (
-    AtomicParquetWriter,
     RecordsError,
     as_records,
     open_parquet,
+    parquet_writer,
     read_provenance,
 )
 from vssl.records.truth import GroundTruth
@@ -148,7 +148,7 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
     folder.mkdir(parents=True, exist_ok=True)
     with (
         ExitStack() as opened,
-        AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer,
+        parquet_writer(folder / RECORDS_FILE, RECORDS, provenance) as write,
     ):
         pieces = [
             _pieces(opened.enter_context(open_parquet(run / RECORDS_FILE)), len(of_run))
@@ -156,7 +156,7 @@ def join_records(runs: Sequence[Path], folder: Path, *, identity_hash: str) -> d
         ]
         for tables in zip_longest(*pieces, fillvalue=RECORDS.empty_table()):
             _check_positives(runs, own_pairings, tables)
-            writer.write(_interleaved(tables, own_pairings, owner, pairings))
+            write(_interleaved(tables, own_pairings, owner, pairings))
     truth.write(folder, provenance)
     write_manifest(folder / MANIFEST_FILE, manifest)
     return provenance
@@ -196,16 +196,14 @@ def _manifest(
 
 def _pieces(file: pq.ParquetFile, pairings: int) -> Iterator[pa.Table]:
     """The records of a file, some samples at a time: each has a row for every pairing."""
-    rows, held, count = _SAMPLES_READ * pairings, [], 0
+    rows, held = _SAMPLES_READ * pairings, file.schema_arrow.empty_table()
     for batch in file.iter_batches(rows):
-        held.append(batch)
-        count += len(batch)
-        while count >= rows:
-            table = pa.Table.from_batches(held)
-            yield table.slice(0, rows)
-            held, count = table.slice(rows).to_batches(), count - rows
-    if count:
-        yield pa.Table.from_batches(held)
+        held = pa.concat_tables([held, pa.Table.from_batches([batch])])
+        while len(held) >= rows:
+            yield held.slice(0, rows)
+            held = held.slice(rows)
+    if len(held):
+        yield held
 
 
 def _check_positives(

@@ -63,23 +63,20 @@ class Localization:
         return (0.0, 1.0) if self.prior["scale"] == "corrected" else (-np.inf, np.inf)
 
     def maps(
-        self, rows: pa.RecordBatch, variants: Collection[str] | None = None
+        self,
+        rows: pa.RecordBatch,
+        variants: Collection[str] | None = None,
+        device: torch.device | None = None,
     ) -> dict[str, torch.Tensor]:
         """Make localization maps `[R, 224, 224]` of records with `MAP_COLUMNS`, by map variant.
 
-        `variants` None makes all that the run has; `av` is always made.
+        `variants` None makes all that the run has; `av` is always made. `device` None is the CPU.
         """
-        return self.localize(*self.inputs(rows, variants))
-
-    def inputs(
-        self, rows: pa.RecordBatch, variants: Collection[str] | None = None
-    ) -> tuple[torch.Tensor, list[str], torch.Tensor | None]:
-        """Read the arguments of `localize` from some records; see `maps`."""
         objects = None
         if self.prior is not None and (variants is None or OBJECT_GUIDED in variants):
-            objects = _object_maps(rows)
-        native = torch.from_numpy(native_maps(rows))
-        return native, rows.column("audio_condition").to_pylist(), objects
+            objects = object_maps(rows).to(device)
+        native = torch.from_numpy(native_maps(rows)).to(device)
+        return self.localize(native, rows.column("audio_condition").to_pylist(), objects)
 
     def localize(
         self, native: torch.Tensor, conditions: Sequence[str], objects: torch.Tensor | None = None
@@ -102,7 +99,7 @@ class Localization:
                 upsampled[chosen] = upsample(native[chosen], rule=rule)
         maps = {AUDIO_VISUAL: transform_maps(upsampled, self.transform)}
         if objects is not None:
-            seen, place, (low, high, alpha) = self._mixed_from(objects)
+            seen, place, (low, high, alpha) = self.objects(objects)
             maps[OBJECT_GUIDED] = object_guided(
                 maps[AUDIO_VISUAL], seen, place=place, value_range=(low, high), alpha=alpha
             )
@@ -120,19 +117,14 @@ class Localization:
         return transformed_maximum(high, low, self.transform).double().numpy()
 
     def objects(
-        self, rows: pa.RecordBatch
+        self, native: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, tuple[float, float, float]]:
-        """Read the parts of the object-guided maps of some records.
+        """Make the parts of object-guided maps from native object maps `[R, g, g]`.
 
         Returns:
             `[M, 224, 224]` object maps, `[R]` which of them each record has, and the mix: the range
             of the audio-visual map that is brought to [0, 1], and its weight.
         """
-        return self._mixed_from(_object_maps(rows))
-
-    def _mixed_from(
-        self, native: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, tuple[float, float, float]]:
         if self.prior is None:
             raise ValueError("Expected a run with object maps, but this one has none.")
         # an image's rows are consecutive and share one object map
@@ -152,7 +144,8 @@ def native_maps(rows: pa.RecordBatch) -> Floats:
     return _rows_of_lists(rows, "similarity_map").reshape(-1, *shape)
 
 
-def _object_maps(rows: pa.RecordBatch) -> torch.Tensor:
+def object_maps(rows: pa.RecordBatch) -> torch.Tensor:
+    """Native object maps of some records, `[R, g, g]`."""
     flat = _rows_of_lists(rows, "object_map")
     side = round(flat.shape[1] ** 0.5)
     return torch.from_numpy(flat).view(-1, side, side)

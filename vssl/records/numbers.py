@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from vssl.metrics.ciou import SUCCESS, ConsensusIoU
 from vssl.metrics.curve import CurveMetric, summed
 from vssl.metrics.set_metric import Family, SetMetric, Values, joined
 from vssl.records.bootstrap import (
+    ROUNDING,
     ImageBootstrap,
     interval_around,
     merged_draws,
@@ -40,8 +41,6 @@ from vssl.records.scores import Part, Scores
 from vssl.records.sounds import SharedSounds, Spread, crossed, total_spread
 from vssl.records.summary import PAIR
 from vssl.types import NATURAL, POSITIVE, SoundingObject
-
-_Kind = TypeVar("_Kind", np.float64, np.bool_)
 
 _CLIP_RESAMPLES = 200
 """Resamples of clips for set metrics, which cost more than means."""
@@ -115,12 +114,14 @@ class Number:
         return self.images - 1.0 if self.dof_images is None else self.dof_images
 
     def shares(self) -> dict[str, float]:
-        """Shares of images, shared sounds and fitted threshold in the variance; NaN without one.
+        """Shares of images, shared sounds and fitted threshold in the variance.
 
-        The threshold's share is the rest, which is negative if it reduces the variance.
+        The threshold's share is the rest, which is negative if it reduces the variance. All are NaN
+        where resamples are equal but for their rounding.
         """
         total = variance(self.resampled)
-        if total == 0:
+        low, high = self.metric.bounds or (0.0, abs(self.value))
+        if not total > (ROUNDING * (high - low)) ** 2:
             return dict.fromkeys(("images", "sounds", "threshold"), np.nan)
         images = variance(self.at_threshold) / total
         sounds = 0.0 if self.sounds is None else variance(self.sounds.deviations) / total
@@ -276,10 +277,9 @@ def _means(
     sounds: SharedSounds | None,
 ) -> Iterator[Number]:
     """A mean metric under every condition, or pair of conditions, that it applies to."""
+    by_picture = metric.by_image or isinstance(metric, SwapMetric)
     for conditions, values, asked in _mean_values(scores, [part], metric, bootstrap):
-        spread = None
-        if sounds is not None and not (metric.by_image or isinstance(metric, SwapMetric)):
-            spread = sounds.spread(conditions, values)
+        spread = None if sounds is None or by_picture else sounds.spread(conditions, values)
         sounding = tuple(scores.sounding[name] for name in conditions)
         name = PAIR.join(conditions)
         yield mean_of_values(metric, name, values, bootstrap, sounding, spread, asked)
@@ -344,13 +344,13 @@ def _conditions_of(metric: ConditionMetric, scores: Scores, part: Part) -> list[
 
 
 def _own_sounds(
-    read: Callable[[Part, str, str], npt.NDArray[_Kind]],
+    read: Callable[[Part, str, str], npt.NDArray[Any]],
     scores: Scores,
     part: Part,
     condition: str,
     column: str,
     metric: ConditionMetric,
-) -> npt.NDArray[_Kind]:
+) -> npt.NDArray[Any]:
     """What `read` gives, with natural negatives among the positives if the metric wants them."""
     values = read(part, condition, column)
     if not metric.with_natural or condition != POSITIVE or NATURAL not in scores.conditions(part):
@@ -371,7 +371,7 @@ def _of_curves(
     if part.threshold_policy != NO_POLICY:
         return
     for condition in _conditions_of(metric, scores, part):
-        curves = _own_sounds(scores.curves, scores, part, condition, metric.column, metric)
+        curves = _own_sounds(scores.values, scores, part, condition, metric.column, metric)
         asked = _own_sounds(scores.asked, scores, part, condition, metric.column, metric)
         defined = ~np.isnan(curves[..., 0])
         group = metric.groups(len(curves))
@@ -621,10 +621,7 @@ def combined_numbers(
 def _combine(
     metric: CombinedMetric, condition: str, positive: Number, negatives: Mapping[str, Number]
 ) -> Number:
-    """Combine means; the spread is over the draws that all negatives with several draws have.
-
-    A negative with one draw is combined with every draw of the others. The value rests on all.
-    """
+    """Combine means; a negative with one draw is combined with every draw of the others."""
     draws = min((len(m.per_draw) for m in negatives.values() if len(m.per_draw) > 1), default=1)
     values = {c: np.asarray(m.value) for c, m in negatives.items()}
     drawn = {c: np.broadcast_to(m.per_draw[:draws], draws) for c, m in negatives.items()}

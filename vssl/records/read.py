@@ -24,11 +24,11 @@ from vssl.records.files import RECORDS_FILE, SCHEMA_VERSION
 from vssl.records.schema import RECORDS
 from vssl.records.store import (
     MAPS_AT_ONCE,
-    AtomicParquetWriter,
     Labels,
     RecordsError,
     as_records,
-    count_rows,
+    open_parquet,
+    parquet_writer,
     read_columns,
     read_provenance,
     record_batches,
@@ -86,11 +86,13 @@ def in_threads(
     keep_freed_memory()  # maps and masks of a chunk are tens of megabytes
     threads = torch.get_num_threads()
     waiting: deque[tuple[int, Future[Done]]] = deque()
+    with open_parquet(path) as file:
+        total = file.metadata.num_rows
     torch.set_num_threads(1)  # each thread is one already
     try:
         with (
             ThreadPoolExecutor(threads) as pool,
-            progress_bar(description, count_rows(path)) as advance,
+            progress_bar(description, total) as advance,
         ):
             for chunk in sample_chunks(path, columns):
                 rows = without_conditions(chunk, without) if without else chunk
@@ -342,10 +344,10 @@ def thin_records(run: Path, folder: Path, *, samples: int) -> int:
     start, provenance = 0, {**read_provenance(path), "schema_version": SCHEMA_VERSION}
     kept = facts.column(_SAMPLE).filter(pa.array(keep & positive)).to_pylist()
     GroundTruth.of(run).of_some(kept).write(folder, provenance)
-    with AtomicParquetWriter(folder / RECORDS_FILE, RECORDS, provenance) as writer:
+    with parquet_writer(folder / RECORDS_FILE, RECORDS, provenance) as write:
         for batch in record_batches(path, MAPS_AT_ONCE):
             rows = batch.filter(pa.array(keep[start : start + len(batch)]))
             start += len(batch)
             if len(rows):
-                writer.write(as_records(pa.Table.from_batches([rows])))
+                write(as_records(pa.Table.from_batches([rows])))
     return int((keep & positive).sum())

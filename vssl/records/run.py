@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -182,9 +183,7 @@ class Run:
         return table.combine_chunks().to_batches()[0]
 
     def __repr__(self) -> str:
-        draws: dict[str, int] = {}
-        for condition, _ in self.provenance["pairings"]:
-            draws[condition] = draws.get(condition, 0) + 1
+        draws = Counter(condition for condition, _ in self.provenance["pairings"])
         sounds = ", ".join(name if n == 1 else f"{name} x {n}" for name, n in draws.items())
         natural = self.provenance.get(NATURAL_NEGATIVES)
         among = f", {natural} of them natural negatives" if natural else ""

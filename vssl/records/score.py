@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 
 from vssl.core.arrays import AnyFloats, Array, Index, Mask
@@ -33,7 +32,7 @@ from vssl.records.binarize import HOST, Binarized, maps_by_sample
 from vssl.records.conditions import sounding_objects
 from vssl.records.files import RECORDS_FILE
 from vssl.records.fit import FittedPolicy
-from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization
+from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, MAP_EXTREMES, Localization
 from vssl.records.read import (
     Chunk,
     categories_of,
@@ -43,9 +42,9 @@ from vssl.records.read import (
     run_pairings,
     sample_chunks,
 )
-from vssl.records.schema import NO_POLICY, NO_THRESHOLD, SCORE_KEY, pair_column, scores_schema
-from vssl.records.scores import by_part
-from vssl.records.store import AtomicParquetWriter, read_provenance
+from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column, scores_schema
+from vssl.records.scores import Part, by_part
+from vssl.records.store import parquet_writer, read_provenance
 from vssl.records.truth import GroundTruth
 from vssl.tensor_kernels import LOOPS_ON
 from vssl.types import NATURAL, SoundingObject, SoundingObjects
@@ -53,14 +52,9 @@ from vssl.types import NATURAL, SoundingObject, SoundingObjects
 AnyMetric = MeanMetric | CurveMetric | SetMetric | CombinedMetric
 _Measured = type[MeanMetric] | type[CurveMetric]
 
-_SCORED_COLUMNS = (
-    *("sample_id", "draw", "similarity_max", "similarity_min"),
-    *MAP_COLUMNS,
-)
+_SCORED_COLUMNS = ("sample_id", "draw", *MAP_EXTREMES, *MAP_COLUMNS)
 
 _log = logging.getLogger(__name__)
-
-_ROW_LABELS = ("map_variant", "threshold_policy", "threshold_source")
 
 
 def score_records(
@@ -114,10 +108,10 @@ def score_records(
     )
     if device.type not in LOOPS_ON:
         scorer = _checked(scorer, replace(scorer, device=device, turn=BoundedSemaphore(2)), path)
-    with AtomicParquetWriter(output, schema, provenance) as writer:
+    with parquet_writer(output, schema, provenance) as write:
         tables = in_threads(scorer, path, _SCORED_COLUMNS, description="scoring")
         for table in by_part(chain(keep, tables)):
-            writer.write(table)
+            write(table)
 
 
 def score_columns(records: Path, metrics: Sequence[AnyMetric]) -> list[str]:
@@ -148,13 +142,8 @@ def _measured(metrics: Sequence[AnyMetric]) -> list[_Measured]:
 def _checked(host: _Scorer, other: _Scorer, path: Path) -> _Scorer:
     """The scorer of another device, if it scores the first records as the host does."""
     rows = next(sample_chunks(path, _SCORED_COLUMNS), None)
-
-    def values(scorer: _Scorer) -> Array:
-        columns = scorer(rows).columns[len(SCORE_KEY) - 1 :]
-        flat = [pc.list_flatten(c) if pa.types.is_list(c.type) else c for c in columns]
-        return np.concatenate([column.to_numpy() for column in flat])
-
-    if rows is None or np.array_equal(values(host), values(other), equal_nan=True):
+    # as texts, in which NaN equals NaN
+    if rows is None or len({str(each(rows).to_pydict()) for each in (host, other)}) == 1:
         return other
     _log.warning("%s gives other scores than the CPU, which scores instead", other.device)
     return host
@@ -204,10 +193,7 @@ class _Scorer:
         return [each for each in self.fitted if each.variant == variant]
 
     def _left_out(self, chunk: Chunk, swaps: tuple[Index, PackedTruth] | None) -> dict[str, Mask]:
-        """Rows that are null, neither counted nor undefined, by column.
-
-        Natural negatives have no object to find; not every image shows another object.
-        """
+        """Rows that are null, since there is no object to find, by column."""
         found = {}
         for metric in self.measured:
             if issubclass(metric, SwapMetric):
@@ -225,7 +211,8 @@ class _Scorer:
         """By map variant: columns that need no threshold, and masks."""
         variants, count = self.localization.variants, len(chunk.rows)
         of_maps = [m for m in self.measured if issubclass(m, (MapMetric, CurveMetric))]
-        columns = {v: {m.column: _unmeasured(m, count) for m in of_maps} for v in variants}
+        shapes = {m: (count, *([m.points] if issubclass(m, CurveMetric) else [])) for m in of_maps}
+        columns = {v: {m.column: np.full(shapes[m], np.nan) for m in of_maps} for v in variants}
         names, condition = np.unique(chunk.conditions, return_inverse=True)
         sounding = [(name, self.sounding[name]) for name in names.tolist()]
         applies = {m: np.array([m.applies_to(*s) for s in sounding])[condition] for m in of_maps}
@@ -322,7 +309,7 @@ class _Scorer:
             [NO_THRESHOLD, *(each.source for each in fitted)],
         )
         arrays = {name: pa.concat_arrays([key] * (len(fitted) + 1)) for name, key in keys.items()}
-        for name, given in zip(_ROW_LABELS, labels, strict=True):
+        for name, given in zip(Part._fields, labels, strict=True):
             different, place = np.unique(given, return_inverse=True)
             codes = np.repeat(place.astype(np.int32), count)
             arrays[name] = pa.DictionaryArray.from_arrays(codes, different.tolist())
@@ -331,7 +318,10 @@ class _Scorer:
             nothing = pa.nulls(count, field.type)
             if field.name in of_maps:
                 column = of_maps[field.name]
-                first = pa.array(column, mask=masked) if column.ndim == 1 else _lists(column)
+                if column.ndim == 1:
+                    first = pa.array(column, mask=masked)
+                else:
+                    first = pa.array(list(column.astype(np.float32)), field.type)
                 arrays[field.name] = pa.concat_arrays([first, *([nothing] * len(fitted))])
             elif field.name not in arrays:  # without a pair of its partner a column is null
                 values = of_masks.get(field.name, np.empty((0, count)))
@@ -339,15 +329,3 @@ class _Scorer:
                 rest = [nothing] * (len(fitted) + 1 - len(known))
                 arrays[field.name] = pa.concat_arrays([*rest, *known])
         return pa.table(arrays, schema=self.schema)
-
-
-def _unmeasured(metric: type[MapMetric] | type[CurveMetric], count: int) -> Array:
-    """A column of NaN, `[R]`, or `[R, T]` of curves."""
-    shape = (count, metric.points) if issubclass(metric, CurveMetric) else (count,)
-    return np.full(shape, np.nan)
-
-
-def _lists(values: Array) -> pa.ListArray:
-    """A column of lists of one length from `[R, T]`."""
-    ends = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
-    return pa.ListArray.from_arrays(pa.array(ends), pa.array(values.astype(np.float32).ravel()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -26,6 +26,7 @@ from vssl.types import NATURAL, POSITIVE, SoundingObject
 
 _SCORE_AGAIN = "Evaluate again with vssl-evaluate, or score again with vssl-rescore threshold=all."
 _OBJECTS_READ = 4096  # at once
+_ROWS_COPIED = 1 << 13  # rows that are copied together when they are scored
 _ROWS_SORTED = 1 << 20  # rows that are sorted by part before they are written
 _BYTES_KEPT = 1 << 29  # of the columns that were read last
 
@@ -80,14 +81,22 @@ class Samples:
         return list(dict.fromkeys(kind for flags in self.flags for kind in flags))
 
 
-def by_part(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+def by_part(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Sort rows of a scores file into tables of one part, which become its row groups."""
+    # NumPy's small columns, kept for long between large maps, would tear the free memory to pieces
+    copied = _joined(tables, rows=_ROWS_COPIED)
+    for rows in _joined(copied, rows=_ROWS_SORTED):
+        yield from (rows.filter(own) for own in _parts(rows).values())
+
+
+def _joined(tables: Iterable[pa.Table], *, rows: int) -> Iterator[pa.Table]:
+    """Copies of tables, joined to so many rows."""
     held: list[pa.Table] = []
     for table in chain(tables, [None]):
         held += [] if table is None else [table]
-        if held and (table is None or sum(map(len, held)) >= _ROWS_SORTED):
-            rows = pa.concat_tables(held).unify_dictionaries().combine_chunks()
-            yield from (rows.filter(own) for own in _parts(rows).values())
+        if held and (table is None or sum(map(len, held)) >= rows):
+            # a single chunk would stay as it is
+            yield pa.concat_tables([*held, held[0][:0]]).unify_dictionaries().combine_chunks()
             held = []
 
 
@@ -250,12 +259,11 @@ class Scores:
         return np.nan if value is None else value
 
     def values(self, part: Part, condition: str, column: str) -> Array:
-        """Values of a column, `[N, D]`, to be read only; NaN where undefined or not asked."""
-        return self._own(part, condition, self._column(part, column)[0])
+        """Values of a column, `[N, D]`, or curves `[N, D, T]` float32, to be read only.
 
-    def curves(self, part: Part, condition: str, column: str) -> Array:
-        """Curves of a column, `[N, D, T]` float32; NaN where undefined or not measured."""
-        return self.values(part, condition, column)
+        NaN where undefined or not asked.
+        """
+        return self._own(part, condition, self._column(part, column)[0])
 
     def asked(self, part: Part, condition: str, column: str) -> Mask:
         """Which samples a column was measured on, `[N]`.

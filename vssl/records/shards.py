@@ -22,10 +22,10 @@ from vssl.negatives.plan import AudioPlan
 from vssl.records.files import SHARDS_FOLDER
 from vssl.records.schema import METADATA_KEY, RECORD_KEY, RECORDS
 from vssl.records.store import (
-    AtomicParquetWriter,
     RecordRows,
     RecordsError,
     as_records,
+    parquet_writer,
     read_columns,
 )
 from vssl.types import Sample
@@ -58,7 +58,7 @@ class Shards:
     ) -> None:
         self._folder = folder / SHARDS_FOLDER
         self._rows = RecordRows(samples, plan)
-        self._ids = self._rows.sample_ids
+        self._ids = pa.array([sample.sample_id for sample in samples], pa.string())
         self._pairings = len(plan.pairings)
         self._key = key
         self._identity = identity
@@ -85,8 +85,8 @@ class Shards:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{int(index[0]):06d}-{uuid.uuid4().hex[:12]}.parquet"
         facts = {"shard_of": self._key, "config_hash": self._identity, "samples": len(index)}
-        with AtomicParquetWriter(path, RECORDS, facts) as writer:
-            writer.write(self._rows.table(index.numpy(), maps, object_maps))
+        with parquet_writer(path, RECORDS, facts) as write:
+            write(self._rows.table(index.numpy(), maps, object_maps))
 
     def join(self, path: Path, provenance: Mapping[str, Any]) -> None:
         """Join the shards into one records file, in the samples' order.
@@ -110,13 +110,8 @@ class Shards:
             )
         opened = lru_cache(_OPEN_SHARDS)(lambda shard: as_records(read_columns(shards[shard][0])))
         cuts = np.flatnonzero((np.diff(owner) != 0) | (np.diff(place) != 1)) + 1
-        with AtomicParquetWriter(path, RECORDS, dict(provenance)) as writer:
+        with parquet_writer(path, RECORDS, provenance) as write:
             held: list[pa.Table] = []
-
-            def write_held() -> None:
-                writer.write(pa.concat_tables(held).combine_chunks())
-                held.clear()
-
             for numbers in np.split(np.arange(len(self._ids)), cuts):
                 first, rows = place[numbers[0]] * self._pairings, len(numbers) * self._pairings
                 table = opened(int(owner[numbers[0]])).slice(first, rows)
@@ -130,10 +125,10 @@ class Shards:
                         f" {(*own.values(),)}."
                     )
                 held.append(table)
-                if sum(each.nbytes for each in held) >= _GROUP_BYTES:
-                    write_held()
-            if held:
-                write_held()
+                whole = int(numbers[-1]) == len(self._ids) - 1
+                if whole or sum(each.nbytes for each in held) >= _GROUP_BYTES:
+                    write(pa.concat_tables(held).combine_chunks())
+                    held = []
 
     def _usable(self, *, whole: bool = False) -> list[tuple[Path, npt.NDArray[np.int64]]]:
         """Shards of this run with the positions of their samples; `whole` reads all columns."""

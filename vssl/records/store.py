@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -48,43 +47,25 @@ class RecordsError(UsageError):
     """Raised for a file of a run that cannot be used; the message names the file and the fault."""
 
 
-class AtomicParquetWriter:
-    """Streams tables into a parquet file that appears only when complete, with its provenance."""
-
-    def __init__(self, path: Path, schema: pa.Schema, provenance: dict[str, Any]) -> None:
-        self.path = path
-        self._partial = partial_path(path)
-        text = json.dumps({"schema_version": SCHEMA_VERSION, **provenance})
-        self._schema = schema.with_metadata({METADATA_KEY: text.encode()})
-        self._writer = pq.ParquetWriter(
-            self._partial,
-            self._schema,
-            compression="zstd",
-            use_dictionary=_DICTIONARY_COLUMNS,
-            write_page_checksum=True,
-        )
-
-    def write(self, table: pa.Table) -> None:
-        """Append a table."""
-        self._writer.write_table(table.cast(self._schema))
-
-    def __enter__(self) -> AtomicParquetWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            # after a failure, as on a full disk, closing may fail once more
-            with contextlib.suppress(*([] if kind is None else [OSError])):
-                self._writer.close()
-            if kind is None:
-                self._partial.replace(self.path)
-        finally:
-            self._partial.unlink(missing_ok=True)
+@contextlib.contextmanager
+def parquet_writer(
+    path: Path, schema: pa.Schema, provenance: Mapping[str, Any]
+) -> Iterator[Callable[[pa.Table], None]]:
+    """Stream tables into a parquet file that appears only when complete, with its provenance."""
+    partial, text = partial_path(path), json.dumps({"schema_version": SCHEMA_VERSION, **provenance})
+    schema = schema.with_metadata({METADATA_KEY: text.encode()})
+    writer = pq.ParquetWriter(
+        partial, schema, compression="zstd", use_dictionary=_DICTIONARY_COLUMNS,
+        write_page_checksum=True,
+    )  # fmt: skip
+    try:
+        yield lambda table: writer.write_table(table.cast(schema))
+        writer.close()
+        partial.replace(path)
+    finally:
+        with contextlib.suppress(OSError):  # after a failure, as on a full disk, it may fail again
+            writer.close()
+        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -101,9 +82,6 @@ def reading(path: Path) -> Iterator[None]:
         raise RecordsError(f"{path}: not a readable parquet file ({reason}). {ANEW}") from error
 
 
-_ARROW_SCHEMA = b"ARROW:schema"
-
-
 @contextlib.contextmanager
 def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a parquet file of a run, see `reading`; its pages are checked as they are read.
@@ -111,7 +89,7 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     Unlike the pages, the footer has no checksum, but it has the columns' names and types twice.
     """
     with reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        written = (file.metadata.metadata or {}).get(_ARROW_SCHEMA)
+        written = (file.metadata.metadata or {}).get(b"ARROW:schema")
         if written is not None:
             kept = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(written)))
             if not kept.equals(file.schema_arrow):  # without what is beside names and types
@@ -182,15 +160,8 @@ class Labels:
 
     def rows(self) -> dict[str, Index]:
         """Rows of each name, in the order in which names occur first."""
-        rows = [np.flatnonzero(self.codes == code) for code in range(len(self.names))]
-        by_name = zip(self.names.tolist(), rows, strict=True)
-        return dict(sorted(by_name, key=lambda each: int(each[1][0])))
-
-
-def count_rows(path: Path) -> int:
-    """Number of a file's rows."""
-    with open_parquet(path) as file:
-        return int(file.metadata.num_rows)
+        rows = {name: np.flatnonzero(self.codes == n) for n, name in enumerate(self.names.tolist())}
+        return dict(sorted(rows.items(), key=lambda each: int(each[1][0])))
 
 
 def column_names(path: Path) -> list[str]:
@@ -320,11 +291,6 @@ class RecordRows:
         }
         self._index = plan.index
         self._columns = {name: pa.array(c, RECORDS.field(name).type) for name, c in columns.items()}
-
-    @property
-    def sample_ids(self) -> pa.Array:
-        """Names `[N]` of all samples."""
-        return self._columns["sample_id"]
 
     def columns(self, samples: Index, names: Collection[str]) -> dict[str, pa.Array]:
         """Columns `[N * K]` of the rows of the samples at some positions `[N]`, without maps."""

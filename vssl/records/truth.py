@@ -15,10 +15,10 @@ import torch
 
 from vssl.core.arrays import Index, Mask
 from vssl.core.errors import UsageError
-from vssl.maps import consensus_map
+from vssl.maps import consensus_map, mask_pixels
 from vssl.records.files import RECORDS_FILE, TRUTH_FILE
 from vssl.records.schema import EARLIER_TRUTH, TRUTH
-from vssl.records.store import AtomicParquetWriter, column_names, read_columns
+from vssl.records.store import column_names, parquet_writer, read_columns
 from vssl.types import EVALUATION_SIZE, POSITIVE, Box, Sample
 from vssl.types import Mask as EncodedMask
 
@@ -72,8 +72,8 @@ class GroundTruth:
 
     def write(self, folder: Path, provenance: Mapping[str, Any]) -> None:
         """Write the file of a run in `folder`, with the provenance of its records."""
-        with AtomicParquetWriter(folder / TRUTH_FILE, TRUTH, dict(provenance)) as writer:
-            writer.write(self.table)
+        with parquet_writer(folder / TRUTH_FILE, TRUTH, provenance) as write:
+            write(self.table)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -125,9 +125,7 @@ def object_area(
         pixels = np.float32(max(x1 - x0, 0) * max(y1 - y0, 0))
         return float(pixels / np.float32(EVALUATION_SIZE**2))
     if len(masks) == 1 and not boxes:
-        changes = np.frombuffer(masks[0], "<u2").astype(np.int64)
-        ends = [*changes[1::2], EVALUATION_SIZE**2][: len(changes[::2])]
-        return float((ends - changes[::2]).sum() / EVALUATION_SIZE**2)
+        return mask_pixels(masks[0]) / EVALUATION_SIZE**2
     ground_truth = consensus_map(boxes, weights, masks, mask_weights)
     return float((ground_truth > 0).sum() / EVALUATION_SIZE**2)
 

@@ -36,8 +36,7 @@ from vssl.reporting.tables.model import shared_threshold
 from vssl.types import NATURAL, SoundingObject, SoundingObjects
 
 _LOG_FILE = "vssl-evaluate.log"
-_OF_RUNS = (SHARDS_FOLDER, "csv", "wandb")
-"""Folders inside a run that hold no other run."""
+_OF_RUNS = (SHARDS_FOLDER, "csv", "wandb")  # folders inside a run that hold no other run
 
 
 @dataclass(frozen=True, eq=False)

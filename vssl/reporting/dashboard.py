@@ -32,16 +32,24 @@ def build_dashboard(entity: str, project: str) -> Workspace:
     """
     try:
         # an optional dependency
-        from wandb_workspaces.reports.v2 import (  # noqa: PLC0415
-            MediaBrowser,
-            WeavePanelSummaryTable,
-        )
+        from wandb_workspaces.reports import v2 as panels  # noqa: PLC0415
         from wandb_workspaces.workspaces import Section, Workspace  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(
             "vssl-dashboard needs wandb-workspaces: pip install 'vssl[dashboard]' (or"
             " wandb-workspaces)."
         ) from error
+
+    def bars(title: str, metrics: list[str]) -> Any:
+        return panels.BarPlot(title=title, metrics=metrics, groupby=panels.Config("run.model"))
+
+    def curve(title: str, column: str) -> Any:
+        return panels.CustomChart(
+            query={"summaryTable": {"tableKey": CURVES}},
+            chart_name="wandb/line/v0",
+            chart_fields={"x": "threshold", "y": column},
+            chart_strings={"title": title, "x-axis-title": "threshold", "y-axis-title": title},
+        )
 
     main = "universal_q3"
     universal = (main, "universal_max", "universal_max10")
@@ -58,44 +66,25 @@ def build_dashboard(entity: str, project: str) -> Workspace:
     }
     sections = {
         "F_LOC by model": [
-            *(_bars(f"F_LOC, {name}", [f"all/f_loc/{name}"]) for name in universal),
-            _bars(f"F_LOC by negative, {main}", [f"{n}/f_loc/{main}" for n in NEGATIVE_TYPES]),
-            _bars(f"cIoU of positives, {main}", [f"positive/ciou/{main}"]),
-            _bars(f"pIA (lower is better), {main}", [f"{n}/pia/{main}" for n in NEGATIVE_TYPES]),
+            *(bars(f"F_LOC, {name}", [f"all/f_loc/{name}"]) for name in universal),
+            bars(f"F_LOC by negative, {main}", [f"{n}/f_loc/{main}" for n in NEGATIVE_TYPES]),
+            bars(f"cIoU of positives, {main}", [f"positive/ciou/{main}"]),
+            bars(f"pIA (lower is better), {main}", [f"{n}/pia/{main}" for n in NEGATIVE_TYPES]),
         ],
         "Do map maxima tell positives from negatives?": [
-            _bars(
+            bars(
                 f"{title} ({'higher' if metric.higher_is_better else 'lower'} is better)",
                 [f"{name}/{metric.name}/{NO_POLICY}" for name in (*NEGATIVE_TYPES, ALL_NEGATIVES)],
             )
             for title, metric in separation.items()
         ],
-        "Threshold curves": [_curve(title, column) for title, column in curves],
-        "Gallery": [MediaBrowser(title="from small objects to large", media_keys=[GALLERY])],
-        "By class": [WeavePanelSummaryTable(table_name=PER_CLASS)],
+        "Threshold curves": [curve(title, column) for title, column in curves],
+        "Gallery": [panels.MediaBrowser(title="from small objects to large", media_keys=[GALLERY])],
+        "By class": [panels.WeavePanelSummaryTable(table_name=PER_CLASS)],
     }
     return Workspace(
         entity=entity,
         project=project,
         name="vssl",
-        sections=[
-            Section(name=name, panels=panels, is_open=True) for name, panels in sections.items()
-        ],
-    )
-
-
-def _bars(title: str, metrics: list[str]) -> Any:
-    from wandb_workspaces.reports.v2 import BarPlot, Config  # noqa: PLC0415 optional
-
-    return BarPlot(title=title, metrics=list(metrics), groupby=Config("run.model"))
-
-
-def _curve(title: str, column: str) -> Any:
-    from wandb_workspaces.reports.v2 import CustomChart  # noqa: PLC0415 optional
-
-    return CustomChart(
-        query={"summaryTable": {"tableKey": CURVES}},
-        chart_name="wandb/line/v0",
-        chart_fields={"x": "threshold", "y": column},
-        chart_strings={"title": title, "x-axis-title": "threshold", "y-axis-title": title},
+        sections=[Section(name=n, panels=own, is_open=True) for n, own in sections.items()],
     )

@@ -13,8 +13,7 @@ from vssl.records.summary import PAIR
 from vssl.reporting.tables.model import percent
 from vssl.types import POSITIVE
 
-_NOTHING = 0.001
-"""Share of the image below which a mask says nothing."""
+_NOTHING = 0.001  # share of the image below which a mask says nothing
 
 
 def in_words(
@@ -52,8 +51,7 @@ class _Number(NamedTuple):
         return f"{value} ({low} to {high})"
 
 
-_Numbers = Mapping[tuple[str, str, str], _Number]
-"""Defined numbers by metric, condition and policy."""
+_Numbers = Mapping[tuple[str, str, str], _Number]  # defined numbers by metric, condition and policy
 
 
 def _listens(found: _Numbers, policy: str) -> str:

@@ -33,10 +33,8 @@ def rows_of_runs(
     The run with most negatives comes first; ties go to more draws. Others that add negatives are
     joined with it, unless the settings of shared negatives differ.
 
-    Args:
-        identities: `identity` in `run.json` of each run.
-        provenances: of each run's records.
-        join: joins runs; None shows the first one for all.
+    `identities` are from `run.json`, `provenances` from the records. Without `join` the first run
+    is shown for all.
     """
     rows = JoinedRows({}, {})
     by_rest: dict[str, list[Path]] = {}

@@ -48,12 +48,7 @@ PUBLISHED_MODELS = {
 
 VGGSS_4692 = "VGG-SS (4692 of 5158 available)"
 
-TEST_SETS = {
-    "VGG-SS": "vggss",
-    VGGSS_4692: "vggss",
-    "IS3": "is3",
-    "Flickr-SoundNet": "flickr",
-}
+TEST_SETS = {"VGG-SS": "vggss", VGGSS_4692: "vggss", "IS3": "is3", "Flickr-SoundNet": "flickr"}
 """Published name -> ours. The Extended and the Heard / Unheard sets are other sets."""
 
 IMAGES = {("SACL", VGGSS_4692): 4692, ("SACL", "Flickr-SoundNet"): 249}
@@ -94,11 +89,7 @@ image marked; `OWN_RULES` has the others. The paper's tables need a universal th
 quartile is our reading of the released code.
 """
 
-OWN_RULES = {
-    "SACL": "half_range",
-    "CLIPTran": "half_range",
-    "ACL": "best_of_19",
-}
+OWN_RULES = {"SACL": "half_range", "CLIPTran": "half_range", "ACL": "best_of_19"}
 """Published model -> policy of its authors' cIoU@0.5 and AUC, in place of `half_image`."""
 
 ALWAYS = ("cIoU@0.5", "AUC")
@@ -237,10 +228,8 @@ def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
 def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.DataFrame:
     """Print runs beside published figures, one table each.
 
-    With `output` also writes `published.csv` (fractions) and `published.md` there.
-
-    Returns:
-        The rows of `beside_published` of all runs, with the `run` in front.
+    With `output` also writes `published.csv` (fractions) and `published.md` there. Returns the rows
+    of `beside_published` of all runs, with the `run` in front.
 
     Raises:
         UsageError: when a summary cannot be read, or a run's model or test set has no figures.

@@ -57,11 +57,7 @@ everywhere, or as high on every negative as on positives, marks nothing."""
 
 
 def report_sweep(
-    jobs: Sequence[Job],
-    output: Path,
-    *,
-    overview: Mapping[str, str],
-    join: Join | None = None,
+    jobs: Sequence[Job], output: Path, *, overview: Mapping[str, str], join: Join | None = None
 ) -> None:
     """Print an overview of a sweep's runs; write it with one table per threshold policy.
 

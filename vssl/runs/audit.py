@@ -135,12 +135,7 @@ def _check_same(one: _Given, other: _Given) -> None:
 
 
 def _audited_runs(
-    corrected: _Given,
-    released: _Given,
-    single: dict[str, _Given],
-    folder: Path,
-    *,
-    evaluate: bool,
+    corrected: _Given, released: _Given, single: dict[str, _Given], folder: Path, *, evaluate: bool
 ) -> tuple[list[AuditedRun], dict[str, str]]:
     """The runs to compare, the corrected one first, and the departures left out with the reason."""
     config = saved_config(corrected.run)
@@ -179,18 +174,12 @@ def _audited_runs(
                 "the released constants mean nothing on maps that were rescaled"
             )
     pooled = released.switches.get("pooled_ciou") == "released" and config.model.name in CONSTANTS
-    rule = released_threshold(config) or "half_image"
+    rule: str = OmegaConf.select(config, "model.released.threshold") or "half_image"
     if rule != "half_image":
         runs.append(
             AuditedRun(f"{THRESHOLD} {rule}", "scores", corrected.folder, False, headline=rule)
         )
     return [*runs, AuditedRun(TOGETHER, "given", released.folder, pooled, rule)], left_out
-
-
-def released_threshold(config: DictConfig) -> str | None:
-    """Threshold policy of the authors' own evaluation of a model; None where it names none."""
-    rule: str | None = OmegaConf.select(config, "model.released.threshold")
-    return rule
 
 
 def saved_config(run: dict[str, Any]) -> DictConfig:
@@ -222,9 +211,8 @@ def saved_config(run: dict[str, Any]) -> DictConfig:
 def what_changes(config: DictConfig, switch: str, value: Any) -> tuple[str | None, DictConfig]:
     """Set a switch of the protocol, and tell what depends on it for this model, data and prior.
 
-    Returns:
-        `network` (similarity maps), `localization` (only the maps made of them), `scores`, or None
-        for nothing; and the configuration with the switch set.
+    That is `network` (similarity maps), `localization` (only the maps made of them), `scores`, or
+    None for nothing. Behind it comes the configuration with the switch set.
     """
     changed = config.copy()
     changed.protocol[switch] = value

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +14,10 @@ from vssl.config.compose import given_config
 from vssl.config.networks import make
 from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
-from vssl.core.files import output_folder, write_text
+from vssl.core.files import output_folder
 from vssl.core.hashing import ids_hash
-from vssl.data.base import CheckedData, DataError, DatasetReader, Problem
-from vssl.data.check import describe
+from vssl.data.base import CheckedData, DataError, DatasetReader
+from vssl.data.check import describe, write_problems
 from vssl.maps import consensus_map
 from vssl.negatives.offscreen import Offscreen
 from vssl.records.files import LEFT_OUT_FILE, NOTES_FILE
@@ -74,11 +71,14 @@ def check_data_set(overrides: Sequence[str], output: Path | None) -> bool:
     with output_folder(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if sheet.name == SHEET_FILE:
-            _list(folder / LEFT_OUT_FILE, data.problems)
-            _list(folder / NOTES_FILE, data.notes)
+            for name, found in ((LEFT_OUT_FILE, data.problems), (NOTES_FILE, data.notes)):
+                (folder / name).unlink(missing_ok=True)
+                if found:
+                    write_problems(folder / name, found)
         tiles = _tiles(data)
         if tiles:
-            draw_sheet(sheet, tiles, title=_title(reader, data, len(tiles)))
+            count = f"{len(tiles)} of {data.listed} samples"
+            draw_sheet(sheet, tiles, title=f"{reader.name}, {data.annotation.name}: {count}")
     for name, found in (("oddities", data.notes), ("faults", data.problems)):
         if found:
             console.print(f"\n{len(found)} {name}: {describe(found)}")
@@ -192,18 +192,6 @@ def _counted(counts: Counter[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown or "none"
 
 
-def _list(path: Path, problems: Sequence[Problem]) -> None:
-    """Write all of them; no file where there are none."""
-    if not problems:
-        path.unlink(missing_ok=True)
-        return
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Problem))
-    writer.writerows((each.kind, each.sample_id, each.detail) for each in problems)
-    write_text(path, text.getvalue())
-
-
 def _tiles(data: CheckedData) -> list[Tile]:
     """Samples spread over the set, some natural negatives and faulty ones among them."""
     faults: dict[str, str] = {}
@@ -225,7 +213,3 @@ def _tiles(data: CheckedData) -> list[Tile]:
 def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
     places = np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)
     return [samples[place] for place in places]
-
-
-def _title(reader: DatasetReader, data: CheckedData, tiles: int) -> str:
-    return f"{reader.name}, {data.annotation.name}: {tiles} of {data.listed} samples"

@@ -19,7 +19,6 @@ from vssl.core.errors import UsageError
 from vssl.core.files import output_folder
 from vssl.metrics.base import CombinedMetric
 from vssl.records.files import run_in
-from vssl.records.fit import FittedPolicy
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric
 from vssl.reporting.tables.comparison import comparison_facts, comparison_table, write_comparison
@@ -75,7 +74,10 @@ def show_comparison(
                 "" if faults else "\n--anyway compares them all the same; the table says why not."
             )
             raise UsageError("\n  ".join(lines) + hint)
-        runs = [replace(run, fitted=_fitted(run, policies, variant)) for run in runs]
+        for n, run in enumerate(runs):
+            fitted = policies_of(run.folder, run.scores)
+            fitted = [f for f in fitted if f.policy.name in policies and f.variant == variant]
+            runs[n] = replace(run, fitted=fitted)
         rows = compare_runs(
             runs, measured, asked=asked, thresholds=policies,
             conditions=[*dict.fromkeys(conditions)], primary=endpoint, margin=margin,
@@ -99,14 +101,6 @@ def show_comparison(
         if output is not None:
             write_comparison(rows, facts, output)
             console.print(f"comparison.parquet, .csv, .md and .tex: {output}", soft_wrap=True)
-
-
-def _fitted(run: ComparedRun, policies: Sequence[str], variant: str) -> list[FittedPolicy]:
-    return [
-        fitted
-        for fitted in policies_of(run.folder, run.scores)
-        if fitted.policy.name in policies and fitted.variant == variant
-    ]
 
 
 def _metrics(asked: Sequence[str]) -> list[AnyMetric]:

@@ -42,15 +42,9 @@ def evaluate(
 ) -> pd.DataFrame | None:
     """Evaluate a model into a folder, or take the finished run that is there.
 
-    Args:
-        settings: of the run, see `RunSettings.of`.
-        folder: where the run goes.
-        quiet: whether the run's table is not shown, as in sweeps.
-        wait: whether to wait for another run that is writing in the folder.
-        device: held while the networks run, see `record`.
-
-    Returns:
-        The summary; None in the processes of a distributed run that are not the first.
+    `quiet` shows no table, as in sweeps; `wait` waits for another run that is writing in the
+    folder; `device` is held while the networks run. Returns the summary; None in the processes of a
+    distributed run that are not the first.
 
     Raises:
         UsageError: for any fault in what the user gave.

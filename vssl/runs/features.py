@@ -109,15 +109,16 @@ def open_tables(
     networks run on a GPU, which encodes faster than a disk reads. Tables may be kept where this
     process encodes everything.
     """
-    folder, gigabytes = settings.cache.folder, settings.cache.gigabytes
+    folder, gigabytes = settings.cache.get("folder"), settings.cache.get("gigabytes", 0)
     if folder is None or gigabytes == 0 or on_gpu(settings.trainer):
         return RunTables()
+    folder = Path(str(folder)).expanduser().absolute()
     names = ("environment", "libraries", "inputs_sha256", "weights")
     known = [provenance[name] for name in names if name in provenance]
     common = known, fingerprint.code, fingerprint.machine
 
     def table(kind: str, length: int, mark: str, *facts: object) -> FeatureTable:
-        path = table_path(folder.absolute(), kind, mark, common, *facts) if mark else None
+        path = table_path(folder, kind, mark, common, *facts) if mark else None
         return FeatureTable(path, length, limit_bytes=gigabytes * 1e9, keep=keep)
 
     marks = fingerprint.marks

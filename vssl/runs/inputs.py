@@ -16,10 +16,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vssl.core.devices import each
 from vssl.core.errors import UsageError
-from vssl.core.files import write_text
-from vssl.core.hashing import FileState, config_hash, file_state, text_hash
-from vssl.data.check import CheckedFile, each
+from vssl.core.hashing import FileState, file_state, text_hash
+from vssl.data.check import CheckedFile
 from vssl.records.files import INPUTS_FILE
 
 if TYPE_CHECKING:
@@ -65,17 +65,6 @@ def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
         for name in takewhile(lambda name: not (root / name).exists(), usual):
             files[name] = [0, 0, _ABSENT]
     return {"root": str(root), "files": files}
-
-
-def content_hash(inputs: Inputs) -> str:
-    """Hash of names and contents, whatever the times."""
-    files: Mapping[str, Any] = inputs["files"]
-    return config_hash({name: sha256 for name, (_, _, sha256) in files.items()})
-
-
-def keep_inputs(folder: Path, inputs: Inputs) -> None:
-    """Write down what a run rests on, in its folder."""
-    write_text(folder / INPUTS_FILE, json.dumps(inputs))
 
 
 def check_inputs(folder: Path, run: Mapping[str, Any]) -> None:

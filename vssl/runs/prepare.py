@@ -8,7 +8,7 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from PIL import Image
 from vssl.audio.containers import VideoFileError, read_mono
 from vssl.core.devices import usable_cores
 from vssl.core.errors import UsageError
-from vssl.core.files import output_folder, whole_file, write_text
+from vssl.core.files import csv_text, output_folder, whole_file, write_text
 from vssl.core.media import is_there
 from vssl.core.progress import progress_bar
 from vssl.data.base import DatasetReader
@@ -271,8 +271,10 @@ def prepare_folder(
         UsageError: as `prepare_listed`.
     """
     folder = VideoFolder(videos)
-    if table is None:
-        table = VideoTable(None, ",", _all_videos(folder))
+    if table is None:  # the sub-folder is the category
+        blank = dict.fromkeys(SAMPLE_COLUMNS, "")
+        named = [{"video": each, "category": Path(each).parent.name} for each in folder.places()]
+        table = VideoTable(None, ",", [blank | each for each in named])
     rows = [dict(row) for row in table.rows]
     wanted: dict[str, Wanted] = {}
     for row in rows:
@@ -293,14 +295,6 @@ def prepare_folder(
     made = _prepare(root, wanted, rule, needed, force=force, workers=workers)
     samples = _write_samples(root, table._replace(rows=rows))
     return _conclude(root, made, needed, name=f"folder data.annotation={samples}", skip=skip)
-
-
-def _all_videos(folder: VideoFolder) -> list[dict[str, str]]:
-    """Rows for all videos of a folder; the sub-folder is the category."""
-    blank = dict.fromkeys(SAMPLE_COLUMNS, "")
-    return [
-        blank | {"video": place, "category": Path(place).parent.name} for place in folder.places()
-    ]
 
 
 def find_table(root: Path, annotation: str | None) -> VideoTable | None:
@@ -346,7 +340,7 @@ def _write_samples(root: Path, table: VideoTable) -> str:
     first = ("image", "audio")
     columns = [*first, *(key for key in table.rows[0] if key not in (*first, "video", "time"))]
     rows = [{key: row[key] for key in columns} for row in table.rows]
-    text, path = _csv(columns, rows, delimiter=table.delimiter), root / SAMPLES_FILE
+    text, path = csv_text(columns, rows, delimiter=table.delimiter), root / SAMPLES_FILE
     if path.exists() and path.read_bytes() != text.encode():
         if table.path is None:
             _log.info("%s is there, and stays as it is", path)
@@ -447,7 +441,9 @@ def _settle_rule(
             ) from error
         if old == rule.described:
             return foreign
-        fault = f"was prepared by another rule: {_differences(old, rule.described)}"
+        new = rule.described.items()
+        changed = [f"{key} was {old.get(key)}, is {own}" for key, own in new if old.get(key) != own]
+        fault = f"was prepared by another rule: {'; '.join(changed)}"
         foreign = sorted({*foreign, *there, *_old_report(root)})
     else:
         foreign, fault = there, "holds frames or sounds that vssl-prepare did not make"
@@ -458,11 +454,6 @@ def _settle_rule(
         )
     _write_rule(root, rule, foreign)
     return foreign
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    changed = [key for key in new if old.get(key) != new[key]]
-    return "; ".join(f"{key} was {old.get(key)}, is {new[key]}" for key in changed)
 
 
 def _write_rule(root: Path, rule: Rule, foreign: Sequence[str]) -> None:
@@ -577,7 +568,7 @@ def _report(
 ) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Write the report: what is known at once, each further row when it is made."""
     path = root / REPORT_FILE
-    write_text(path, _csv(COLUMNS, rows.values()))
+    write_text(path, csv_text(COLUMNS, rows.values()))
     with path.open("a", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
 
@@ -587,15 +578,7 @@ def _report(
             file.flush()
 
         yield add
-    write_text(path, _csv(COLUMNS, [rows[name] for name in order]))
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, delimiter: str = ",") -> str:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, delimiter=delimiter, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    write_text(path, csv_text(COLUMNS, [rows[name] for name in order]))
 
 
 def _conclude(

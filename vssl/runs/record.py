@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pytorch_lightning import Callback
@@ -27,6 +26,7 @@ from vssl.core.errors import UsageError
 from vssl.core.files import write_text
 from vssl.core.hashing import config_hash, ids_hash
 from vssl.data.base import CheckedData, Problem
+from vssl.data.check import write_problems
 from vssl.data.datamodule import LocalizationDataModule
 from vssl.engine.callbacks import LoaderProgress, RecordWriter
 from vssl.engine.feature_table import RunTables
@@ -38,14 +38,14 @@ from vssl.negatives.gain import beyond_full_scale
 from vssl.negatives.manifest import common_rows, read_manifest, write_manifest
 from vssl.negatives.plan import AudioPlan, make_plan
 from vssl.records.conditions import NATURAL_NEGATIVES
-from vssl.records.files import LEFT_OUT_FILE, MANIFEST_FILE, NOTES_FILE, RECORDS_FILE
+from vssl.records.files import INPUTS_FILE, LEFT_OUT_FILE, MANIFEST_FILE, NOTES_FILE, RECORDS_FILE
 from vssl.records.shards import Shards
 from vssl.records.store import count_undefined_maps
 from vssl.records.truth import GroundTruth, check_flags
 from vssl.runs.export_plan import PLAN_FACTS_FILE
 from vssl.runs.features import machine_facts, open_tables, take_fingerprint
 from vssl.runs.folder import discard_results, is_first_process
-from vssl.runs.inputs import content_hash, keep_inputs, read_inputs
+from vssl.runs.inputs import read_inputs
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def record(
     data = replace(data, images={}, sounds={})  # which only inputs need
     if is_first_process():
         discard_results(folder)
-        keep_inputs(folder, inputs)
+        write_text(folder / INPUTS_FILE, json.dumps(inputs))
     plan = make_plan(
         data.samples,
         conditions,
@@ -108,12 +108,15 @@ def record(
     if isinstance(model, StoredMaps):
         data, plan = _with_stored_maps(settings, model, data, plan)
     if is_first_process():
-        _list_problems(folder / LEFT_OUT_FILE, data.problems)
-        _list_problems(folder / NOTES_FILE, data.notes)
+        for name, found in ((LEFT_OUT_FILE, data.problems), (NOTES_FILE, data.notes)):
+            if found:
+                write_problems(folder / name, found)
+                _log.warning("%d problems are listed in %s", len(found), folder / name)
     rules = build.upsampling_rules(settings, [condition.name for condition in conditions])
     provenance = {
         **run_facts(settings, data, plan),
-        "inputs_sha256": content_hash(inputs),
+        # of names and contents, whatever the times
+        "inputs_sha256": config_hash({name: sha for name, (*_, sha) in inputs["files"].items()}),
         **map_facts(settings, localizer.model, rules, *reports),
         **(_loudness_facts(conditions, data) if localizer.frontends else {}),
     }
@@ -237,15 +240,6 @@ def _other_options(settings: RunSettings, plan: Path) -> list[str]:
         for key, value in recipe.items()
         if key not in _CHOICES and exported[name].get(key, value) != value
     ]
-
-
-def _list_problems(path: Path, problems: Sequence[Problem]) -> None:
-    """Write what is left out of the run, or what is odd about it; no file where nothing is."""
-    if problems:
-        rows = [(problem.kind, problem.sample_id, problem.detail) for problem in problems]
-        table = pd.DataFrame(rows, columns=["kind", "sample_id", "detail"])
-        write_text(path, table.to_csv(index=False, lineterminator="\n"))
-        _log.warning("%d problems are listed in %s", len(problems), path)
 
 
 def _loudness_facts(conditions: Sequence[AudioCondition], data: CheckedData) -> dict[str, Any]:

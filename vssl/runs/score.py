@@ -38,15 +38,10 @@ def score_run(
     keep: bool = False,
     device: torch.device = HOST,
 ) -> pd.DataFrame:
-    """Score a run's records; write and return the summary.
+    """Score a run's records on a device; write and return the summary.
 
-    Args:
-        settings: thresholds, metrics, calibration run, bootstrap, and subsets besides those by the
-            samples' flags.
-        folder: the run's folder.
-        policies: threshold policies; None builds those of the settings.
-        keep: whether scores of other policies in the folder stay.
-        device: where maps are measured; the numbers are the same on all.
+    Without `policies` they are those of the settings. `keep` lets scores of other policies in the
+    folder stay. Subsets by the samples' flags come besides those of the settings.
 
     Raises:
         UsageError: when the records, the calibration run or a policy cannot be used.

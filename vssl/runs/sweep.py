@@ -38,13 +38,7 @@ from vssl.config.compose import is_multirun, with_hydra
 from vssl.config.options import check_options
 from vssl.config.settings import RunSettings
 from vssl.core.console import fail, quieten_libraries
-from vssl.core.devices import (
-    DeviceRequest,
-    acquire_devices,
-    jobs_here,
-    request_for,
-    usable_cores,
-)
+from vssl.core.devices import DeviceRequest, acquire_devices, jobs_here, request_for, usable_cores
 from vssl.core.errors import UsageError, was_interrupted
 from vssl.core.files import write_text
 from vssl.core.hashing import config_hash
@@ -352,10 +346,8 @@ def set_up_launcher(hydra: Any, launchers: Mapping[str, Mapping[str, Any]]) -> N
 class Sweep(Callback):
     """Hydra callback: checks all jobs before a multirun, and reports after it.
 
-    Args:
-        sweep_id: one for all jobs of the sweep, which read it in the configuration.
-        launchers: settings by launcher, in place of the plugins' defaults; null is the number
-            of jobs for this machine's GPUs.
+    All jobs of the sweep read its `sweep_id` in the configuration. `launchers` are settings by
+    launcher, in place of the plugins' defaults; null is the number of jobs for this machine's GPUs.
     """
 
     def __init__(self, sweep_id: str, launchers: Mapping[str, Mapping[str, Any]]) -> None:
@@ -462,11 +454,7 @@ def _show_sweep(jobs: Sequence[Job], output: Path, overview: Mapping[str, str]) 
 
     try:
         import_metrics()
-        report_sweep(
-            jobs,
-            output,
-            overview=overview,
-            join=lambda runs: join_runs(runs, output / JOINED_FOLDER),
-        )
+        joined = output / JOINED_FOLDER
+        report_sweep(jobs, output, overview=overview, join=lambda runs: join_runs(runs, joined))
     except Exception as error:
         fail(f"the sweep's tables could not be made: {_reason_of(error)}")

@@ -33,7 +33,6 @@ from vssl.models.weights import load_weights
 
 _log = logging.getLogger(__name__)
 
-_PLAIN = torch.contiguous_format
 _OPTIMIZATION = ("steps", "learning_rate", "weight_decay", "jitter", "frozen", "shuffle_sounds")
 
 
@@ -177,7 +176,9 @@ def _write_weights(
         weights[part] = folder / f"{f'{name}_{part}' if part else name}.safetensors"
         state = model.get_submodule(part).state_dict()
         # copies, since the format does not take two entries of one memory
-        copies = {key: v.cpu().clone(memory_format=_PLAIN) for key, v in state.items()}
+        copies = {
+            key: v.cpu().clone(memory_format=torch.contiguous_format) for key, v in state.items()
+        }
         with whole_file(weights[part]) as partial:
             partial.write_bytes(safetensors.torch.save(copies))
     table = pd.DataFrame(log.rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
@@ -187,10 +188,11 @@ def _write_weights(
         part: {key: v for key, v in settings.config[part].items() if key not in paths.get(part, ())}
         for part in ("model", "data", "protocol", "training")
     }
+    names = {part: path.name for part, path in weights.items()}
     hashes = {part: file_sha256(path) for part, path in weights.items()}
     facts: dict[str, Any] = {
-        "weights": _one_or_all({part: path.name for part, path in weights.items()}),
-        "sha256": _one_or_all(hashes),
+        "weights": names.get("", names),  # of a single file, or by part
+        "sha256": hashes.get("", hashes),
         "parameters": sum(p.numel() for p in model.parameters()),
         "command": shlex.join(["vssl-train", *sys.argv[1:]]),
         "seconds": round(seconds),
@@ -207,8 +209,3 @@ def _write_weights(
         ", ".join(sha256[:8] for sha256 in hashes.values()), name, " ".join(files),
     )  # fmt: skip
     return next(iter(weights.values()))
-
-
-def _one_or_all(by_part: dict[str, str]) -> str | dict[str, str]:
-    """A text of a single file, or texts by part."""
-    return by_part.get("", by_part)

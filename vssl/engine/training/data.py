@@ -29,19 +29,12 @@ Place = tuple[int, int]
 
 @dataclass
 class TrainingBatch(_OnDevice):
-    """Images with their sounds and their negatives.
+    """Images with their sounds and their negatives."""
 
-    Attributes:
-        images: `[N + E, 3, H, W]` normalized; the last E show nothing that sounds.
-        waveforms: `[N, T]` float32, cut by the front end's window.
-        negatives: `[M, T]` distinct waveforms of the negatives; M may be 0.
-        negative_index: `[N, K]` int64 row in `negatives` for each image and each of K conditions.
-    """
-
-    images: torch.Tensor
-    waveforms: torch.Tensor
-    negatives: torch.Tensor
-    negative_index: torch.Tensor
+    images: torch.Tensor  # `[N + E, 3, H, W]` normalized; the last E show nothing that sounds
+    waveforms: torch.Tensor  # `[N, T]` float32, cut by the front end's window
+    negatives: torch.Tensor  # `[M, T]` distinct waveforms of the negatives; M may be 0
+    negative_index: torch.Tensor  # `[N, K]` int64 row in `negatives` by image and condition
 
 
 class TrainingSet(BatchReader):

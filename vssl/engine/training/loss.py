@@ -147,16 +147,7 @@ class TriMap(nn.Module):
         self.temperature = temperature
 
     def forward(self, maps: torch.Tensor, negative_maps: torch.Tensor) -> torch.Tensor:
-        """Loss of a batch.
-
-        Args:
-            maps: `[N, N, h, w]` similarity map of every image with every sound. Image n belongs to
-                sound n.
-            negative_maps: `[N, K, h, w]` similarity map of each image with its K negatives; K may
-                be 0.
-
-        Returns:
-            One number, to be minimized.
+        """Loss of a batch, of maps as `InfoNCE.forward` takes them.
 
         Raises:
             UsageError: for images without objects, which pick no sound.

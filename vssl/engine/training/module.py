@@ -142,10 +142,8 @@ class ContrastiveTraining(pl.LightningModule):
 def recoloured(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
     """Flip half of the images, and change contrast and brightness of each channel at random.
 
-    Args:
-        images: `[N, 3, H, W]` normalized.
-        strength: gains are 1 and offsets 0 within this, in standard deviations of the images.
-        generator: on the CPU.
+    Images are `[N, 3, H, W]` normalized. Gains are 1 and offsets 0 within the strength, in standard
+    deviations of the images. The generator is on the CPU.
     """
     shape = (len(images), 3, 1, 1)
     gain = 1 + strength * (2 * torch.rand(shape, generator=generator) - 1)

@@ -55,12 +55,10 @@ def draw_sheet(path: Path, tiles: Sequence[Tile], *, title: str) -> None:
     for number, tile in enumerate(tiles):
         row, column = divmod(number, columns)
         left = _GAP + column * (_WIDTH + _GAP)
-        top = height - _TITLE - row * step
-
-        place = _Place(figure, left, top, _colour(tile))
-        _draw_picture(place.axes(0, _PICTURE), tile)
-        _draw_sound(place.axes(_PICTURE + 0.03, _WAVE), tile.sample)
-        colour = _colour(tile)
+        top, colour = height - _TITLE - row * step, _colour(tile)
+        _draw_picture(_axes(figure, left, top - _PICTURE, _PICTURE, colour), tile)
+        wave = _axes(figure, left, top - _PICTURE - 0.03 - _WAVE, _WAVE, colour)
+        _draw_sound(wave, tile.sample)
         for line, (text, weight) in enumerate(_caption(tile)):
             y = (top - _PICTURE - _WAVE - 0.07 - 0.135 * line) / height
             figure.text(
@@ -73,22 +71,14 @@ def draw_sheet(path: Path, tiles: Sequence[Tile], *, title: str) -> None:
         figure.savefig(path)
 
 
-class _Place(NamedTuple):
-    """Where a tile is, in inches from the lower left."""
-
-    figure: Figure
-    left: float
-    top: float
-    colour: str
-
-    def axes(self, above: float, tall: float) -> Any:
-        width, height = self.figure.get_size_inches()
-        bottom = (self.top - above - tall) / height
-        axes = self.figure.add_axes((self.left / width, bottom, _WIDTH / width, tall / height))
-        axes.set(xticks=[], yticks=[])
-        for side in axes.spines.values():
-            side.set(linewidth=0.6, color=self.colour)
-        return axes
+def _axes(figure: Figure, left: float, bottom: float, tall: float, colour: str) -> Any:
+    """A frame as wide as a tile, placed in inches from the lower left."""
+    width, height = figure.get_size_inches()
+    box = (left / width, bottom / height, _WIDTH / width, tall / height)
+    axes = figure.add_axes(box, xticks=[], yticks=[])
+    for side in axes.spines.values():
+        side.set(linewidth=0.6, color=colour)
+    return axes
 
 
 def _colour(tile: Tile) -> str:

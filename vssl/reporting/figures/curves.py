@@ -363,9 +363,7 @@ def roc(part: FigureData) -> Drawing:
     _legends_above(panels, "AUROC (%)")
     name_axes(panels, "negatives above (%)", "positives above (%)")
     return Drawing(
-        panels[0].figure,
-        words={"areas": "; ".join(numbers)},
-        gaps=[*gaps, *part.undefined()],
+        panels[0].figure, words={"areas": "; ".join(numbers)}, gaps=[*gaps, *part.undefined()]
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ from vssl.records.schema import NO_POLICY
 from vssl.records.store import column_names, read_columns
 from vssl.reporting.collection import Group, ReportRun
 from vssl.reporting.figures.samples import RunScene
-from vssl.reporting.tables.model import MISSING, percent
+from vssl.reporting.tables.model import MISSING, labels_by, percent
 from vssl.types import POSITIVE
 
 Gaps = list[tuple[str, str]]
@@ -219,14 +219,6 @@ def read_curves(run: ReportRun, *, records: int, part: int) -> Curves:
     with tempfile.TemporaryDirectory() as place:
         kept = thin_records(run.folder, Path(place), samples=part)
         return Curves({name: curves(Path(place), name) for name in run.variants}, kept)
-
-
-def labels_by(texts: Iterable[tuple[str, Any]]) -> dict[Any, list[str]]:
-    """Labels of runs by their text."""
-    found: dict[Any, list[str]] = {}
-    for label, text in dict.fromkeys(texts):
-        found.setdefault(text, []).append(label)
-    return found
 
 
 def by_run(texts: Iterable[tuple[str, str]]) -> str:

@@ -39,20 +39,13 @@ class ReportFigure:
 
     In `title`, `caption` and `alt`, `{policy}` is the report's threshold policy, and other braces
     are filled with the `words` of the drawing. The caption goes on with what the runs rest on.
-
-    Attributes:
-        name: in the files `<group>_<name>.svg` and `.png`.
-        draw: takes a `FigureData`; gives a matplotlib figure, a `Drawing`, or several of these.
-        title: shown above the figure.
-        caption: says what is drawn.
-        alt: says what is to be seen, for those who do not see it.
     """
 
-    name: str
-    draw: Callable[[FigureData], Any]
-    title: str
-    caption: str
-    alt: str
+    name: str  # in the files `<group>_<name>.svg` and `.png`
+    draw: Callable[[FigureData], Any]  # gives a matplotlib figure, a `Drawing`, or several of these
+    title: str  # shown above the figure
+    caption: str  # says what is drawn
+    alt: str  # says what is to be seen, for those who do not see it
 
     def drawings(self, data: FigureData) -> Iterator[Drawing]:
         """Draw, and give each drawing its texts.

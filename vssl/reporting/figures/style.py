@@ -46,25 +46,16 @@ class Drawing(NamedTuple):
     """A figure that is not written yet.
 
     The function that draws gives the canvas and what texts need of the runs; `ReportFigure` gives
-    title, caption and alt text.
-
-    Attributes:
-        canvas: the matplotlib figure.
-        name: in the file's name, where a function draws several; else the figure's.
-        words: texts for the braces of title, caption and alt text, besides `{policy}`.
-        notes: further sentences of the caption.
-        policies: threshold policies whose values the caption lists.
-        gaps: labels of runs, and what each lacks.
-        photographs: whether images inside the SVG become JPEG.
+    title, caption and alt text, whose braces are filled with `words`, and `{policy}`.
     """
 
     canvas: Canvas
-    name: str = ""
+    name: str = ""  # in the file's name, where a function draws several; else the figure's
     words: Mapping[str, str] = MappingProxyType({})
-    notes: Sequence[str] = ()
-    policies: Sequence[str] = ()
-    gaps: Sequence[tuple[str, str]] = ()
-    photographs: bool = False
+    notes: Sequence[str] = ()  # further sentences of the caption
+    policies: Sequence[str] = ()  # threshold policies whose values the caption lists
+    gaps: Sequence[tuple[str, str]] = ()  # labels of runs, and what each lacks
+    photographs: bool = False  # whether images inside the SVG become JPEG
     title: str = ""
     caption: str = ""
     alt: str = ""

@@ -25,16 +25,8 @@ from vssl.records.files import SUMMARY_FILE
 from vssl.records.localization import Localization
 from vssl.reporting.collection import Collection, Group
 from vssl.reporting.figures.style import Figure
+from vssl.reporting.page import media
 from vssl.reporting.page.gallery import QUARTERS, RunMaps, choose, in_turn, read_maps
-from vssl.reporting.page.media import (
-    PLAYED_SECONDS,
-    configured_data,
-    figure_address,
-    figure_size,
-    find_clip,
-    small_clip,
-    small_image,
-)
 from vssl.reporting.tables.model import GAP, Table, percent
 from vssl.types import EVALUATION_SIZE, POSITIVE
 
@@ -86,7 +78,7 @@ def write_page(
     room = limit - len(render(groups=pages, galleries=empty).encode())
     budget = _Budget(min(room, round(_FIGURES * limit)))
     for figure in in_turn(page["figures"] for page in pages):
-        content = figure_address(figure["svg"], figure["png"])
+        content = media.figure_address(figure["svg"], figure["png"])
         figure["source"] = content if budget.take(len(content)) else ""
         room -= len(figure["source"])
     galleries = [_Gallery(group, gallery, policy) for group in collection.groups]
@@ -139,7 +131,7 @@ def _template(output: Path) -> jinja2.Template:
         "tops_of": lambda table: [
             (top, len(list(same))) for top, same in groupby(column.top for column in table.columns)
         ],
-        "seconds": PLAYED_SECONDS,
+        "seconds": media.PLAYED_SECONDS,
         "quarters": QUARTERS,
         "gap": GAP,
         "summary_file": SUMMARY_FILE,
@@ -187,7 +179,7 @@ def _thresholds(group: Group) -> dict[str, Any]:
 
 def _shown_figure(figure: Figure) -> dict[str, Any]:
     """A figure for the template, so far without its content."""
-    width, height = figure_size(figure.png)
+    width, height = media.figure_size(figure.png)
     guided = figure.name.endswith("_ogl")
     return {**vars(figure), "width": width, "height": height, "guided": guided, "source": ""}
 
@@ -205,7 +197,7 @@ class _Gallery:
         self.samples: list[Any] = list(rows)
         ids = [each.sample_id for each in self.samples]
         self.runs = [read_maps(run, ids, policy=policy) for run in group.runs] if ids else []
-        self.test_set = configured_data(group.runs[0].folder)
+        self.test_set = media.configured_data(group.runs[0].folder)
         self.maps: dict[str, list[str]] = {}
         self.images: dict[str, str] = {}
         self.clips: dict[str, str | None] = {}
@@ -230,7 +222,7 @@ class _Gallery:
     def add_sample(self, sample: Any, budget: _Budget) -> None:
         """Put maps and image of a sample into the page."""
         maps = [each.packed(sample.sample_id) for each in self.runs]
-        image = small_image(Path(sample.image_path))
+        image = media.small_image(Path(sample.image_path))
         if image is None:
             self.counts["images whose file is not at hand"] += 1
         if not budget.take(sum(map(len, maps)) + len(image or "") + _PER_CARD * len(maps)):
@@ -247,8 +239,8 @@ class _Gallery:
                 continue
             known = (each.clips[name] for each in self.runs if name in each.clips)
             path = next((path for path in known if path.is_file()), None)
-            path = path or find_clip(self.test_set, name, Path(sample.image_path))
-            clip = self.clips[name] = None if path is None else small_clip(path)
+            path = path or media.find_clip(self.test_set, name, Path(sample.image_path))
+            clip = self.clips[name] = None if path is None else media.small_clip(path)
             if clip is None:
                 self.counts["sounds whose file is not at hand"] += 1
             elif not budget.take(len(clip) + len(name)):

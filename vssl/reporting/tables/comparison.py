@@ -28,7 +28,7 @@ from vssl.core.files import write_text
 from vssl.core.hashing import ids_hash
 from vssl.metrics.base import metric_classes
 from vssl.records.schema import NO_POLICY
-from vssl.records.store import AtomicParquetWriter
+from vssl.records.store import parquet_writer
 from vssl.reporting.tables.model import (
     MISSING,
     Cell,
@@ -216,8 +216,8 @@ def write_comparison(rows: pd.DataFrame, facts: ComparisonFacts, output: Path) -
         complete[f"{prefix}threshold_source"] = [each.get("source") for each in known]
     complete = complete[COMPARISON.names]
     table = pa.Table.from_pandas(complete, schema=COMPARISON, preserve_index=False)
-    with AtomicParquetWriter(output / "comparison.parquet", COMPARISON, dict(facts)) as writer:
-        writer.write(table)
+    with parquet_writer(output / "comparison.parquet", COMPARISON, dict(facts)) as write:
+        write(table)
     write_text(output / "comparison.csv", complete.to_csv(index=False))
     write_text(output / "comparison.md", markdown_table(comparison_table(rows, facts)))
     write_text(output / "comparison.tex", latex_comparison(rows, facts))
@@ -291,7 +291,7 @@ def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
             (label if of["value"] is None else f"{label} {of['value']:.4f}", of["source"])
             for label, of in thresholds
         ]
-        parts.append(f"{policy}: {', '.join(by_source(dict.fromkeys(named)))}")
+        parts.append(f"{policy}: {', '.join(by_source(named))}")
     if left and any("fit on" in part for part in parts):
         parts.append("thresholds were fitted on all samples of their run")
     undefined = int(rows["n_undefined"].max())

@@ -216,11 +216,17 @@ def coverage_text(coverages: Iterable[float]) -> str:
     return ", ".join(dict.fromkeys(f"{100 * coverage:.4g} %" for coverage in coverages))
 
 
+def labels_by(texts: Iterable[tuple[str, Any]]) -> dict[Any, list[str]]:
+    """Labels of runs by their text, each once."""
+    found: dict[Any, list[str]] = defaultdict(list)
+    for label, text in dict.fromkeys(texts):
+        found[text].append(label)
+    return found
+
+
 def by_source(thresholds: Iterable[tuple[str, str]]) -> list[str]:
     """Names of thresholds, those with one source together, each group with the source behind."""
-    names: dict[str, list[str]] = defaultdict(list)
-    for name, source in thresholds:
-        names[source].append(name)
+    names = labels_by(thresholds)
     return [f"{', '.join(own)} ({source})" for source, own in names.items()]
 
 
