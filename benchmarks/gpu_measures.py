@@ -35,6 +35,7 @@ from vssl.records.score import score_records
 from vssl.records.store import read_columns
 from vssl.runs.record import record
 from vssl.runs.score import score_run
+from vssl.tensor_kernels import LOOPS_ON
 
 RECORDS = 2 + 2 * DRAWS  # of a sample: positive, silence, and the draws of noise and offscreen
 NOTHING_MORE = ("negatives=none", "bootstrap.resamples=100", "subsets=[]", "threshold=fixed")
@@ -497,12 +498,11 @@ def device(bench: Bench) -> None:
 @contextmanager
 def by_operations() -> Iterator[None]:
     """Let torch's operations do on the CPU too what compiled loops do there."""
-    loops = importlib.import_module("vssl.core.compiling").LOOPS_ON
-    loops.discard("cpu")
+    LOOPS_ON.discard("cpu")
     try:
         yield
     finally:
-        loops.add("cpu")
+        LOOPS_ON.add("cpu")
 
 
 def odd(maps: torch.Tensor) -> torch.Tensor:
