@@ -124,6 +124,8 @@ def main() -> None:
         os.environ["VSSL_CACHE"] = str(folder / "cache")
         found = measure(folder, options.measures or list(SECONDS), until, output, dry=options.dry)
     print(table(found))
+    if found["faults"]:
+        sys.exit(f"not measured: {', '.join(found['faults'])}")
 
 
 def unpack(wheels: Path, site: Path) -> None:
