@@ -30,6 +30,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     made = write_made(folder, objects=True, holes=[("offscreen", 2, 1)])
     fitted = fit_policies(policies_named(["fixed", "object_area", "universal_q3"]), folder)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vssl.records.scores._ROWS_COPIED", 1)
         patch.setattr("vssl.records.scores._ROWS_SORTED", 90)  # two pieces
         patch.setattr("vssl.records.read._ROWS_READ", 6)
         score_records(folder, fitted, METRICS, output=folder / SCORES_FILE)
