@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +79,23 @@ def summarize_subsets(
     samples = Samples.of(run)
     reported = [metric for metric in metrics if metric.by_subset]
     subsets = [(kind, *subset) for kind in kinds for subset in _subsets(kind, samples)]
-    rows: list[dict[str, Any]] = []
-    with progress_bar("subsets and intervals", len(subsets)) as advance:
-        for kind, name, members in subsets:
-            images = [samples.image_groups[place] for place in members]
-            bootstrap = ImageBootstrap(images, resamples=resamples, seed=seed)
-            for part in resampled.scores.parts():
-                numbers = resampled.numbers(part, reported, rows=members, bootstrap=bootstrap)
+    bootstraps = [
+        ImageBootstrap(
+            [samples.image_groups[place] for place in members], resamples=resamples, seed=seed
+        )
+        for _, _, members in subsets
+    ]
+    parts = list(resampled.scores.parts())
+    rows: list[list[dict[str, Any]]] = [[] for _ in subsets]
+    with progress_bar("subsets and intervals", len(parts) * len(subsets)) as advance:
+        for part in parts:  # outermost, since its scores are read from the file
+            for own, (kind, name, members), images in zip(rows, subsets, bootstraps, strict=True):
+                numbers = resampled.numbers(part, reported, rows=members, bootstrap=images)
                 found = _part_rows(resampled, part, numbers)
-                rows += [{"subset_kind": kind, "subset": name, **row} for row in found]
-            advance(1)
-    return _write_summary(rows, read_provenance(run / RECORDS_FILE), SUBSETS, output)
+                own += [{"subset_kind": kind, "subset": name, **row} for row in found]
+                advance(1)
+    provenance = read_provenance(run / RECORDS_FILE)
+    return _write_summary(list(chain.from_iterable(rows)), provenance, SUBSETS, output)
 
 
 def _part_rows(
