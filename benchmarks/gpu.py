@@ -16,10 +16,10 @@ antlr4-python3-runtime, which is published as source alone, by `pip wheel --no-d
 Nothing here uses wandb, av or hydra-submitit-launcher. nvidia-ml-py and torchvision are used where
 they are.
 
-Each measure runs in a process of its own, forked from one that has the libraries, and is ended when
-its time is over; what it has found by then counts. After each measure the file is written: the
-card, the driver, the figures, and beside each figure what was predicted before any was measured. A
-table of all comes last. `--dry` writes outputs/gpu_dry.json.
+Each measure runs in a separate process, forked from one that has the libraries. It is killed when
+its time is over; its figures up to then count. After each measure the file is written: the card,
+the driver, the figures, and beside each figure the prediction made before any was measured. A table
+of all comes last. `--dry` writes outputs/gpu_dry.json.
 
     machine      card, driver, cores; copies, matrix products, disk
     prepare      making the test sets; compilation of kernels
@@ -186,7 +186,7 @@ def commit() -> str:
 
 
 def in_process(work: Any, bench: Any, end: float) -> str:
-    """Call a measure in a process of its own, and end that in time; return what went wrong."""
+    """Call a measure in another process, which is killed at `end`; return its fault, if any."""
     said = bench.file.with_suffix(".fault")
 
     def call() -> None:

@@ -4,8 +4,8 @@
 
 A run has the form of VGG-SS: 220 classes, a positive, silence, ten draws of noise and of offscreen
 sounds (22 records a sample), maps of 7 x 7 pixels. Maps are drawn at random, since time and memory
-depend on no value. Each stage has a process of its own; its peak memory is that of the process,
-libraries included. What grows from size to size is divided by the samples that were added. A line
+depend on no value. Each stage runs in a separate process, whose peak memory is reported, libraries
+included. What grows from size to size is divided by the samples that were added. A line
 through all sizes gives the figures at 1,000,000 samples, with its largest residual.
 
     plan      make the audio plan, write the manifest
@@ -15,7 +15,7 @@ through all sizes gives the figures at 1,000,000 samples, with its largest resid
     check     check the records, as every command that reads a finished run does
     fit       fit the threshold policies
     score     score all records under all policies
-    summary   open the scores, fit anew in 1,000 resamples, write all numbers with intervals
+    summary   write all numbers with intervals, from 1,000 resamples; thresholds are fitted in each
     subsets   numbers of the 220 classes and of the quarters by object size
 
 `--threshold` chooses the policies (all nine); scoring takes most of the time.

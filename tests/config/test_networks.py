@@ -255,7 +255,7 @@ class TestCompile:
     ) -> None:  # fmt: skip
         monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
         torch.compiler.reset()
-        # one by one: each other shape is compiled anew, for seconds
+        # batches of one: compiling takes seconds for each batch size
         options = (*small, *of(vggss_folder), "loader.batch_size=1", "loader.audio_batch_size=1")
         run(tmp_path / "plain", *options)
         run(tmp_path / "compiled", *options, "model.compile=true")
