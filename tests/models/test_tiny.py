@@ -19,7 +19,9 @@ from vssl.reporting.interpret import in_words
 
 NAMES = ("tiny_av", "tiny_deaf", "tiny_san")
 BUNDLED = Path(__file__).resolve().parents[2] / "vssl" / "models" / "bundled"
-KEPT = Path(__file__).resolve().parents[2] / "experiments" / "results" / "synthetic_corrected.csv"
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = ROOT / "experiments" / "results" / "synthetic_corrected.csv"
+TOLD = ROOT / "docs" / "numbers.csv"
 THRESHOLDS = ("threshold=[object_area,fixed]", "threshold.fixed.value=0.25")
 
 
@@ -141,10 +143,19 @@ class TestFigures:
         summary = run(
             tmp_path / "run", "model=tiny_san", "data.scenes=240",
             "negatives.noise.draws=2", "negatives.offscreen.draws=2",
-            "threshold=fixed", f"threshold.fixed.value={threshold}", "metrics=[ciou,pia,f_loc]",
+            "threshold=[fixed,object_area]", f"threshold.fixed.value={threshold}",
+            "metrics=[ciou,success_rate,auc,pia,f_loc,iiou,swap_delta,auroc]",
         )  # fmt: skip
         for metric, condition in (("ciou", "positive"), ("f_loc", "all")):
             # roundings of another processor may move a map across a threshold
             value = self.number(kept, metric, condition, "universal_q3")["value"]
             expected = pytest.approx(value, abs=0.005)
             assert self.number(summary, metric, condition, "fixed")["value"] == expected
+        # those that the documentation tells, docs/reading.md
+        told = pd.read_csv(TOLD).query("seed == 0").set_index("number")["tiny_san"]
+        columns = ["condition", "metric", "threshold_policy"]
+        found = summary.set_index(summary[columns].agg("/".join, axis=1))["value"]
+        found = found[~found.index.str.endswith("/fixed")]
+        common = found.index.intersection(told.index)
+        assert len(common) >= 10
+        assert found[common].to_list() == pytest.approx(told[common].to_list(), abs=0.01)
