@@ -31,12 +31,7 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--entity", required=True, metavar="NAME", help="wandb user or team")
     parser.add_argument("--project", default="vssl", metavar="NAME", help="wandb project (vssl)")
-    parser.add_argument(
-        "--group",
-        default="",
-        metavar="NAME",
-        help="show the runs of this group alone, as of a sweep",
-    )
+    parser.add_argument("--group", default="", metavar="NAME", help="show this group's runs alone")
     parser.add_argument(
         "--output", type=given_path, metavar="FILE",
         help="where the JSON goes (default: dashboard.json, with --save nowhere); that of a model"
@@ -53,16 +48,15 @@ def main() -> None:
     numbers = logged_numbers(options.runs)
     models = list(numbers["model"].unique())
     console = Console(soft_wrap=True)
+    place, group = (options.entity, options.project), options.group
     for model in ("", *(models if len(models) > 1 else ())):
-        workspace = build_dashboard(
-            options.entity, options.project, numbers, model=model, group=options.group
-        )
+        workspace = build_dashboard(*place, numbers, model=model, group=group)
         if options.save:
             console.print(f"dashboard: {_save(workspace)}")
         if options.output is None and options.save:
             continue
         output = (options.output or Path("dashboard.json")).absolute()
-        output = output.with_stem("-".join(filter(None, (output.stem, model))))
+        output = output.with_stem(f"{output.stem}-{model}" if model else output.stem)
         # wandb-workspaces has no public way to what it sends
         text = workspace._to_model().model_dump_json(by_alias=True)
         with output_folder(output.parent):

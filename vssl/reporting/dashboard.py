@@ -21,13 +21,10 @@ from vssl.types import NATURAL, POSITIVE, SoundingObject
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
 
-CURVES, GALLERY, MAXIMA = "threshold_curves", "gallery", "map_maximum"
-NUMBERS, PER_CLASS = "numbers", "per_class"
-REJECTED = "1-pia"
-"""Keys that runs log besides numbers, and a curve: `map_maximum/<audio condition>`, and one each.
-
-Curves of object-guided maps have `.ogl` behind the key; `1-pia/<negative>` is a column of curves.
-"""
+NUMBERS, CURVES, PER_CLASS = "numbers", "threshold_curves", "per_class"
+GALLERY, MAXIMA = "gallery", "map_maximum"
+"""Keys that runs log besides numbers: one each, `map_maximum/<audio condition>`, and one for curves
+of each kind of maps: `threshold_curves`, `threshold_curves.ogl`."""
 
 _OVERVIEW = (
     *(("ciou", "positives"), ("false_alarm_rate", "marked"), ("swap_delta", "marked")),
@@ -42,8 +39,8 @@ _PANEL = ["metric", "threshold_policy", "map_variant", "first_sound"]
 def logged_numbers(folders: Sequence[Path]) -> pd.DataFrame:
     """Read the defined numbers of all finished runs in and below some folders.
 
-    Columns besides the summaries': `key` in wandb, `first_sound` of a pair, and whether the number
-    is one of the run's `overview`.
+    Columns besides the summaries': `key` in wandb, `first_sound` of a pair of conditions, and
+    `overview`, whether it is a number that comes first.
 
     Raises:
         UsageError: when there is no run, or one cannot be read.
@@ -53,15 +50,13 @@ def logged_numbers(folders: Sequence[Path]) -> pd.DataFrame:
         run = read_run_file(path.parent)
         if JOINED_FROM in run:  # made for a report, and not logged
             continue
-        rows = read_summary(path.with_name(SUMMARY_FILE)).dropna(subset="value")
         roles: Mapping[str, str] = run["config"].get("overview", {})
         first = {(metric, roles.get(role, NO_POLICY)) for metric, role in _OVERVIEW}
-        places = zip(rows["metric"], rows["threshold_policy"], strict=True)
-        found.append(rows.assign(
-            key=[summary_key(row) for row in rows.to_dict("records")],
-            first_sound=[c.split(PAIR)[0] if PAIR in c else "" for c in rows["condition"]],
-            overview=[place in first for place in places],
-        ))  # fmt: skip
+        rows = read_summary(path.with_name(SUMMARY_FILE)).dropna(subset="value")
+        rows["key"] = [summary_key(row) for row in rows.to_dict("records")]
+        rows["first_sound"] = rows["condition"].str.rpartition(PAIR)[0]
+        named = zip(rows["metric"], rows["threshold_policy"], strict=True)
+        found.append(rows.assign(overview=[each in first for each in named]))
     if not found:
         raise UsageError(f"{', '.join(map(str, folders))}: holds no finished run of vssl-evaluate.")
     return pd.concat(found, ignore_index=True)
@@ -70,7 +65,7 @@ def logged_numbers(folders: Sequence[Path]) -> pd.DataFrame:
 def build_dashboard(
     entity: str, project: str, numbers: pd.DataFrame, *, model: str = "", group: str = ""
 ) -> Workspace:
-    """Build a workspace for `logged_numbers`, of the runs of one model or group where one is given.
+    """Build a workspace for `logged_numbers`; of the runs of one model or group, where it is given.
 
     The numbers that matter come first, as bars and as columns of the table of runs. Each threshold
     has a section, each metric a panel in it, each audio condition a bar in that.
@@ -98,7 +93,7 @@ def build_dashboard(
         return panels.BarPlot(
             title=", ".join(filter(None, parts)),
             title_x=None if kind is None else kind.unit.replace("%", "fraction"),
-            metrics=list(dict.fromkeys(rows["key"])),
+            metrics=list(rows["key"].unique()),
             max_runs_to_show=100,  # else 10
             max_bars_to_show=100,
         )
@@ -106,52 +101,52 @@ def build_dashboard(
     def all_bars(rows: pd.DataFrame) -> list[Any]:
         return [bars(panel) for _, panel in rows.groupby(_PANEL, sort=False)]
 
-    def curve(variant: str, column: str) -> Any:
-        end = "" if variant == "av" else f".{variant}"
-        title = f"{column}{end} (fraction)"
+    def curve(key: str, column: str) -> Any:
+        title = f"{column} (fraction), {key}"
         return panels.CustomChart(
-            query={"summaryTable": {"tableKey": CURVES + end}},
+            query={"summaryTable": {"tableKey": key}},
             chart_name="wandb/line/v0",
             chart_fields={"x": "threshold", "y": column},
-            chart_strings={"title": title, "x-axis-title": "threshold", "y-axis-title": title},
+            chart_strings={"title": title, "x-axis-title": "threshold", "y-axis-title": column},
         )
 
     sounding = conditions_of(numbers)
     negatives = sounding.besides_positive(SoundingObject.NONE)
-    curves = ["f_loc", "ciou", *(f"{REJECTED}/{name}" for name in negatives)]
+    columns = ["f_loc", "ciou", *(f"1-pia/{name}" for name in negatives)]
+    keys = [CURVES if v == "av" else f"{CURVES}.{v}" for v in numbers["map_variant"].unique()]
     if not set(negatives) - {NATURAL}:  # then runs log none
-        curves = []
+        keys = []
     first = numbers[numbers["overview"]]
-    table = first["condition"].isin([POSITIVE, ALL_NEGATIVES])
-    table |= first["metric"] == "false_alarm_rate"
+    main = first["condition"].isin([POSITIVE, ALL_NEGATIVES])
+    main |= first["metric"] == "false_alarm_rate"
+    gallery = panels.MediaBrowser(
+        title="small to large objects, a row for each run", media_keys=[GALLERY],
+        mode="grid", grid_x_axis="index", grid_y_axis="run",
+    )  # fmt: skip
     sections = {
         "Overview": [*all_bars(first), panels.RunComparer()],
-        "Gallery": [
-            panels.MediaBrowser(
-                title="small to large objects, a row for each run", media_keys=[GALLERY],
-                mode="grid", grid_x_axis="index", grid_y_axis="run",
-            )
-        ],
-        "Threshold curves": [curve(v, c) for v in numbers["map_variant"].unique() for c in curves],
+        "Gallery": [gallery],
+        "Threshold curves": [curve(key, column) for key in keys for column in columns],
         "Largest values of maps": [
             panels.LinePlot(title=name, y=[f"{MAXIMA}/{name}"]) for name in sounding
         ],
         "Tables": [panels.WeavePanelSummaryTable(table_name=key) for key in (NUMBERS, PER_CLASS)],
-        **{
-            f"Threshold: {policy}": all_bars(rows)
-            for policy, rows in numbers.groupby("threshold_policy", sort=False)
-        },
-    }  # fmt: skip
+    }
+    for policy, rows in numbers.groupby("threshold_policy", sort=False):
+        sections[f"Threshold: {policy}"] = all_bars(rows)
     shown = [expr.Tags().isin([model[:64]])] if model else []
     shown += [expr.Metric("Group") == group] if group else []
-    columns = [f"summary:{key}" for key in dict.fromkeys(first["key"][table])]
+    opened = ("Overview", "Gallery")
     return workspaces.Workspace(
         entity=entity,
         project=project,
         name=" ".join(filter(None, ("vssl", group, model))),
         sections=[
-            workspaces.Section(name=name, panels=own, is_open=name in ("Overview", "Gallery"))
+            workspaces.Section(name=name, panels=own, is_open=name in opened)
             for name, own in sections.items()
         ],
-        runset_settings=workspaces.RunsetSettings(filters=shown, pinned_columns=columns),
+        runset_settings=workspaces.RunsetSettings(
+            filters=shown,
+            pinned_columns=[f"summary:{key}" for key in first["key"][main].unique()],
+        ),
     )

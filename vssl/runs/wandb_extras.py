@@ -18,7 +18,7 @@ from vssl.records.files import RECORDS_FILE, SUBSETS_FILE, SUMMARY_FILE
 from vssl.records.localization import AUDIO_VISUAL, Localization
 from vssl.records.store import read_provenance
 from vssl.records.summary import read_summary
-from vssl.reporting.dashboard import CURVES, GALLERY, MAXIMA, NUMBERS, PER_CLASS, REJECTED
+from vssl.reporting.dashboard import CURVES, GALLERY, MAXIMA, NUMBERS, PER_CLASS
 from vssl.reporting.tables.model import shared_threshold
 from vssl.types import POSITIVE
 
@@ -34,11 +34,11 @@ def mirror_run(settings: RunSettings, folder: Path, loggers: Sequence[Logger]) -
     A part that cannot be made costs a warning, and neither the rest nor the run.
     """
     # tables last: online, wandb asks the server for each
-    names = (MAXIMA, GALLERY, NUMBERS, CURVES, PER_CLASS)
-    parts = (_log_maxima, _log_gallery, _log_numbers, _log_curves, _log_classes)
+    parts = {MAXIMA: _log_maxima, GALLERY: _log_gallery, NUMBERS: _log_numbers}
+    parts |= {CURVES: _log_curves, PER_CLASS: _log_classes}
     for run in loggers:
         if isinstance(run, WandbRun) and run.is_open:
-            for name, log in zip(names, parts, strict=True):
+            for name, log in parts.items():
                 try:
                     log(settings, folder, run)
                 except Exception as error:  # a mirror must not break what it shows
@@ -68,13 +68,11 @@ def _log_curves(settings: RunSettings, folder: Path, run: WandbRun) -> None:
     for variant in Localization.of(facts).variants:
         # one draw of each negative: a pass over all would take as long as scoring
         curves = threshold_curves(folder, variant, points=51, resamples=0, draws=1)
-        rejected = {name: 1 - v for (metric, name), v in curves.values.items() if metric == "pia"}
-        columns = {
-            "threshold": curves.thresholds.astype(float),
-            "ciou": curves.ciou,
-            "f_loc": curves.f_loc,
-            **{f"{REJECTED}/{name}": values for name, values in rejected.items()},
-        }
+        columns = {"threshold": curves.thresholds.astype(float)}
+        columns |= {"ciou": curves.ciou, "f_loc": curves.f_loc}
+        for (metric, name), values in curves.values.items():
+            if metric == "pia":
+                columns[f"1-pia/{name}"] = 1 - values
         key = CURVES if variant == AUDIO_VISUAL else f"{CURVES}.{variant}"
         _log_table(run, key, pd.DataFrame(columns).round(6))
 
