@@ -645,7 +645,7 @@ def test_the_common_samples_are_said(runs: Path, said: Callable[..., tuple[int, 
     assert "N = 5 samples of 5 images that all runs have" in flat
     assert "left out, as not all runs have them: random 1 of 6" in flat
     assert "coverage of the runs 100 %, 83.33 %" in flat
-    assert "thresholds were fitted on all samples of their run" in flat
+    assert "Thresholds were fitted on all samples of their run" in flat
     assert "all 32 exchanges" in flat
 
 
@@ -657,8 +657,8 @@ def test_the_command(runs: Path, tmp_path: Path) -> None:
     text = " ".join(done.stdout.split())
     for fact in (
         "center against random on vggss", "protocol corrected", "N = 6 samples of 6 images",
-        "1000 bootstrap resamples", "two-sided, all 64 exchanges", "no primary row",
-        "secondary: Holm over 24 rows: ciou, success_rate, auc, pia, auc_n, f_loc, f_auc; under",
+        "1000 bootstrap resamples", "two-sided, all 64 exchanges", "No primary row",
+        "Secondary: Holm over 24 rows: ciou, success_rate, auc, pia, auc_n, f_loc, f_auc; under",
         "seed 0", "fixed: random 0.5000, center 0.5000 (constant)", "coverage of the runs 100 %",
     ):  # fmt: skip
         assert fact in text, fact
@@ -695,7 +695,7 @@ def test_too_few_exchanges_are_said(runs: Path, said: Callable[..., tuple[int, s
         status, text = said(*both, "--permutations", str(number))
         flat = " ".join(text.split())
         assert status == 0, text
-        assert "primary: all/f_loc/universal_q3, not corrected" in flat
+        assert "Primary: all/f_loc/universal_q3, not corrected" in flat
         assert ("NO PRIMARY ROW CAN DIFFER SIGNIFICANTLY" in flat) == said_so
         assert ("Give --permutations 10000, or leave it out." in flat) == said_so
 

@@ -184,7 +184,7 @@ class TestNoNegatives:
         levels = ("gain_down20", "gain_down10", "gain_up10", "gain_up20")
         assert (found.negatives, found.altered, found.others) == ((), levels, ("swapped",))
         paper = next(table for table in build_tables(group) if table.name == "paper")
-        assert "no negatives, from which a universal threshold is learnt" in paper.caption
+        assert "no negatives, from which a universal threshold is learnt" in paper.complete_caption
 
 
 class TestReports:

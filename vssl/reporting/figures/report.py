@@ -37,8 +37,9 @@ GRID_SHARES = (0.1, 0.5, 0.9)
 class ReportFigure:
     """A figure of the report, as `conf/figure/<name>.yaml` describes it.
 
-    In `title`, `caption` and `alt`, `{policy}` is the report's threshold policy, and other braces
-    are filled with the `words` of the drawing. The caption goes on with what the runs rest on.
+    In its texts, `{policy}` is the report's threshold policy, and other braces are filled with the
+    `words` of the drawing. Behind the caption stand N and seed, behind the details what else the
+    runs rest on.
     """
 
     name: str  # in the files `<group>_<name>.svg` and `.png`
@@ -46,6 +47,7 @@ class ReportFigure:
     title: str  # shown above the figure
     caption: str  # says what is drawn
     alt: str  # says what is to be seen, for those who do not see it
+    details: str = ""  # says how to read lines and marks
 
     def drawings(self, data: FigureData) -> Iterator[Drawing]:
         """Draw, and give each drawing its texts.
@@ -61,14 +63,17 @@ class ReportFigure:
         for each in [drawn] if isinstance(drawn, (Canvas, Drawing)) else drawn:
             drawing = Drawing(each) if isinstance(each, Canvas) else each
             words = {"policy": data.policy, **drawing.words}
-            title, caption, alt = (self._filled(key, words) for key in ("title", "caption", "alt"))
+            title, caption, alt, details = (
+                self._filled(key, words) for key in ("title", "caption", "alt", "details")
+            )
             yield drawing._replace(
                 name=drawing.name or self.name,
                 title=title,
-                caption=data.caption(
-                    caption, *drawing.notes, policies=drawing.policies, gaps=drawing.gaps
-                ),
+                caption=f"{caption} {data.size}",
                 alt=alt,
+                details=data.details(
+                    details, *drawing.notes, policies=drawing.policies, gaps=drawing.gaps
+                ),
             )
 
     def _filled(self, key: str, words: Mapping[str, str]) -> str:

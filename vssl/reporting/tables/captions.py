@@ -18,7 +18,7 @@ from vssl.reporting.tables.model import Column, Row, as_shown, by_source, captio
 from vssl.types import NATURAL, POSITIVE
 
 _PUBLISHED = (
-    "published figures are of the authors' checkpoints on these training sets and whole test sets;"
+    "Published figures are of the authors' checkpoints on these training sets and whole test sets;"
     " which of them a run's checkpoint is, its file does not say; differences are ours minus the"
     f" published, in points, and up to {100 * REPRODUCTION_MARGIN:.2g} and half of the last"
     " digit printed are what a reproduction on the same images may differ by (our interval is over"
@@ -28,25 +28,26 @@ _PUBLISHED = (
 
 def caption_of(
     group: Group, columns: Sequence[Column], rows: Sequence[Row], absent: Sequence[Column]
-) -> str:
-    """Describe a table's settings and gaps; `absent` columns have no number in any run."""
+) -> tuple[str, tuple[str, ...]]:
+    """Caption and details of a table; `absent` columns have no number in any run."""
     cells = [cell for row in rows for cell in row.cells if cell]
-    parts = [caption(_rows_behind(group, columns))]
+    first, settings = caption(_rows_behind(group, columns))
+    parts = [*settings]
     thresholds = by_source(
         (row.name, source)
         for row in rows
         for source in {c.threshold_source for c in row.cells if c and c.threshold is not None}
     )
     if len(thresholds) > 1:
-        parts.append(f"thresholds differ in their source: {', '.join(thresholds)}")
+        parts.append(f"Thresholds differ in their source: {', '.join(thresholds)}.")
     parts += _disagreements(group)
     if FALSE_ALARMS in {column.metric for column in columns}:
-        parts.append("FA: false alarms, the share of negatives in which anything is marked")
+        parts.append("FA: false alarms, the share of negatives in which anything is marked.")
     if any(cell.rank for cell in cells):
+        first = f"{first[:-1]}; best bold, second underlined."
         parts.append(
-            "best bold, second underlined, but neither baselines nor models that mark nothing nor"
-            " what one that knows nothing reaches (0, AUROC 50, FPR95 95, else 100 where lower is"
-            " better)"
+            "No mark have baselines, models that mark nothing, and what a model that knows nothing"
+            " reaches (0, AUROC 50, FPR95 95, else 100 where lower is better)."
         )
     policies = [name for name in dict.fromkeys(c.policy for c in columns) if name != NO_POLICY]
     for policy in policies:
@@ -56,13 +57,13 @@ def caption_of(
     published = [cell for cell in cells if cell.published is not None]
     sources = dict.fromkeys(short_source(cell.source, cell.tier) for cell in published)
     if sources:
-        parts.append(f"{_PUBLISHED}; sources: {', '.join(sources)}")
+        parts.append(f"{_PUBLISHED}; sources: {', '.join(sources)}.")
     missing = ", ".join(row.label for row in rows if row.reason)
     gaps = [f"no finished run of {missing}"] if missing else []
     gaps += [*_gaps(group, columns, rows), *(f"{c.header}: no run has it" for c in absent)]
     if gaps:
-        parts.append(f"gaps: {'; '.join(gaps)}")
-    return "; ".join(parts) + "."
+        parts.append(f"Gaps: {'; '.join(gaps)}.")
+    return first, tuple(parts)
 
 
 def _rows_behind(group: Group, columns: Sequence[Column]) -> pd.DataFrame:
@@ -90,10 +91,10 @@ def _disagreements(group: Group) -> Iterator[str]:
         choices[tuple(run.draws.items())][run.label] = sha256
     for setting, values in settings.items():
         if len(set(values.values())) > 1:
-            yield f"runs differ in {setting}: {', '.join(f'{k} {v}' for k, v in values.items())}"
+            yield f"Runs differ in {setting}: {', '.join(f'{k} {v}' for k, v in values.items())}."
     for alike in choices.values():
         if len(set(alike.values())) > 1:
-            yield f"the negatives of {', '.join(alike)} were not drawn alike (seed or manifest)"
+            yield f"The negatives of {', '.join(alike)} were not drawn alike (seed or manifest)."
 
 
 def marks_nothing(run: ReportRun, policy: str, variant: str) -> bool:
@@ -113,7 +114,7 @@ def _without_marks(group: Group, policy: str) -> Iterator[str]:
     if found:
         yield (
             f"0.0 % of the images, even under their own sound, are marked at {policy} by"
-            f" {', '.join(found)}, so that these numbers get no mark"
+            f" {', '.join(found)}, so that these numbers get no mark."
         )
 
 
@@ -130,7 +131,7 @@ def _at_the_top(group: Group, policy: str) -> Iterator[str]:
     if found:
         yield (
             f"{', '.join(found)}: {policy} is at the top of the maps' range, so that nothing"
-            " lies above it"
+            " lies above it."
         )
 
 

@@ -133,7 +133,7 @@ def comparison_table(rows: pd.DataFrame, facts: ComparisonFacts) -> Table:
             text_row(labels[row["run"]], *(_difference_texts(row)[name] for name in _HEADERS))
             for row in rows.to_dict("records")
         ),
-        comparison_caption(rows, facts),
+        *comparison_caption(rows, facts),
         label="run",
         warnings=tuple(_warnings(rows, facts)),
     )
@@ -146,10 +146,10 @@ def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
     """
     labels = {run["folder"]: run["label"] for run in facts["runs"]}
     shown = rows[rows["family"] != NO_FAMILY]
-    left_out = " Rows that stand in no family are in comparison.csv."
+    left_out = "Rows that stand in no family are in comparison.csv."
     if shown.empty:
         shown, left_out = rows, ""
-    caption = comparison_caption(rows, facts)
+    caption, details = comparison_caption(rows, facts)
     tables = [
         Table(
             f"{labels[run]} against {facts['runs'][0]['label']}",
@@ -162,7 +162,8 @@ def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
                 )
                 for row in own.to_dict("records")
             ),
-            f"{caption[:1].upper()}{caption[1:]}.{left_out}",
+            f"{caption} {left_out}".strip(),
+            details,
             label="metric",
             name=str(number),
         )
@@ -248,8 +249,8 @@ def _warnings(rows: pd.DataFrame, facts: ComparisonFacts) -> list[str]:
     return lines
 
 
-def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
-    """Describe the settings of a comparison in one paragraph."""
+def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> tuple[str, tuple[str, ...]]:
+    """Describe a comparison in a sentence, and its settings in one sentence each."""
     runs = facts["runs"]
     coverage = coverage_text(run["coverage"] for run in runs)
     left = [
@@ -262,28 +263,28 @@ def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
     if rows["metric"].isin(with_unit).any():
         other_units = " (of a metric with a unit in that unit, of which 0.01 is a point)"
     tried = f"all {facts['permutations']}" if facts["exact"] else f"{facts['permutations']} random"
+    first = (
+        f"N = {facts['samples']} samples of {facts['images']} images that all runs have, protocol"
+        f" {_each_once('protocol', facts)}; differences from {runs[0]['label']} in percentage"
+        f" points{other_units} with 95 % intervals; {tried} exchanges, seed {facts['seed']}."
+    )
     parts = [
-        f"data {_each_once('dataset', facts)}",
-        f"protocol {_each_once('protocol', facts)}",
-        f"map variant {facts['map_variant']}",
-        f"N = {facts['samples']} samples of {facts['images']} images that all runs have"
-        f" (list {facts['manifest_hash'][:8]}; coverage of the runs {coverage})",
-        f"samples left out, as not all runs have them: {', '.join(left)}" if left else "",
-        f"differences from the reference {runs[0]['label']} in percentage points{other_units}",
-        f"95 % intervals of the difference: {facts['resamples']} bootstrap resamples of the images"
+        f"Data {_each_once('dataset', facts)}, map variant {facts['map_variant']}, list"
+        f" {facts['manifest_hash'][:8]}; coverage of the runs {coverage}.",
+        f"Samples left out, as not all runs have them: {', '.join(left)}." if left else "",
+        f"Intervals of the difference: {facts['resamples']} bootstrap resamples of the images"
         " and of sounds that images share, the same for both runs, and of thresholds that are"
-        " learnt, fitted anew",
-        f"p: two-sided, {tried} exchanges of images between the two runs",
-        "to every exchanged difference is added, at random, what the interval has beside chance"
-        " over images"
+        " learnt, fitted anew.",
+        f"p: two-sided, {tried} exchanges of images between the two runs.",
+        "To every exchanged difference is added, at random, what the interval has beside chance"
+        " over images."
         if (rows["sd_besides_images"] > 0).any()
         else "",
         *_families(rows),
-        f"verdict: higher or lower where the corrected p is {LEVEL} at most; tied where the 90 %"
+        f"Verdict: higher or lower where the corrected p is {LEVEL} at most; tied where the 90 %"
         f" interval lies within {100 * facts['margin']:g}"
         f" point{'' if facts['margin'] == 0.01 else 's'} of 0 (two one-sided tests, Schuirmann"
-        " 1987, each row for itself); not shown is neither",
-        f"seed {facts['seed']}",
+        " 1987, each row for itself); not shown is neither.",
     ]
     for policy in [name for name in runs[0]["thresholds"] if name != NO_POLICY]:
         thresholds = [(run["label"], run["thresholds"][policy]) for run in runs]
@@ -291,23 +292,23 @@ def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
             (label if of["value"] is None else f"{label} {of['value']:.4f}", of["source"])
             for label, of in thresholds
         ]
-        parts.append(f"{policy}: {', '.join(by_source(named))}")
+        parts.append(f"{policy}: {', '.join(by_source(named))}.")
     if left and any("fit on" in part for part in parts):
-        parts.append("thresholds were fitted on all samples of their run")
+        parts.append("Thresholds were fitted on all samples of their run.")
     undefined = int(rows["n_undefined"].max())
     if undefined:
-        parts.append(f"up to {undefined} undefined values are left out of a difference")
-    return "; ".join(part for part in parts if part)
+        parts.append(f"Up to {undefined} undefined values are left out of a difference.")
+    return first, tuple(part for part in parts if part)
 
 
 def _families(rows: pd.DataFrame) -> list[str]:
     """Say over which rows each family is corrected."""
     first, second = (rows[rows["family"] == name] for name in (PRIMARY, SECONDARY))
-    found = ["no primary row (--primary names one)"]
+    found = ["No primary row (--primary names one)."]
     if len(first):
         key = "/".join(first.iloc[0][["condition", "metric", "threshold_policy"]])
         others = f"Holm over the {len(first)} runs" if len(first) > 1 else "not corrected"
-        found = [f"primary: {key}, {others}"]
+        found = [f"Primary: {key}, {others}."]
     if len(second):
         metrics, policies, conditions = (
             ", ".join(dict.fromkeys(second[name]))
@@ -316,8 +317,8 @@ def _families(rows: pd.DataFrame) -> list[str]:
         runs = second["run"].nunique()
         of_runs = f" of {runs} runs" if runs > 1 else ""
         found.append(
-            f"secondary: Holm over {len(second)} rows{of_runs}: {metrics}; under {policies}; at"
+            f"Secondary: Holm over {len(second)} rows{of_runs}: {metrics}; under {policies}; at"
             f" {conditions} (of a metric with a row at condition all only that one, as the others"
-            " repeat it)"
+            " repeat it)."
         )
     return found

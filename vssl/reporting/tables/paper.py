@@ -97,9 +97,7 @@ def write_tables(
     write_text(path, "\n".join(texts))
     frame = _long_form(group, tables, output)
     write_text(path.with_suffix(".csv"), frame.to_csv(index=False, lineterminator="\n"))
-    where = "" if intervals else f" The intervals are in paper_{group.name}.csv."
-    printed = [replace(table, caption=f"{table.caption}{where}") for table in tables]
-    latex = latex_tables(printed, label=group.name, made_by="vssl-report", intervals=intervals)
+    latex = latex_tables(tables, label=group.name, made_by="vssl-report", intervals=intervals)
     write_text(path.with_suffix(".tex"), latex)
     return tables
 
@@ -197,9 +195,8 @@ def build_tables(
                 rows.append(_report_row(run, variant, cells))
             rows = ranked(_with_missing_models(rows, used, expected), used)
         title = f"{group.dataset}, protocol {group.protocol}: {questions[name]}"
-        caption = caption_of(group, used, rows, absent)
-        caption = f"{caption[:1].upper()}{caption[1:]}"
-        tables.append(Table(title, tuple(used), tuple(rows), caption, name=name))
+        texts = caption_of(group, used, rows, absent)
+        tables.append(Table(title, tuple(used), tuple(rows), *texts, name=name))
     return tuple(tables)
 
 

@@ -61,8 +61,9 @@ def show_table(console: Console, table: Table) -> None:
         console.print(grid)
         first = last
     intervals = any(cell and cell.interval for row in table.rows for cell in row.cells)
-    note = "" if wide or not intervals else f"intervals are shown from {_TERMINAL_WIDTH} columns on"
-    below = "; ".join(part for part in (table.caption, note) if part)
+    note = f"Intervals are shown from {_TERMINAL_WIDTH} columns on."
+    note = "" if wide or not intervals else note
+    below = " ".join(part for part in (table.complete_caption, note) if part)
     if below:
         console.print(Text(below, style="dim"))
 
@@ -106,7 +107,8 @@ def markdown_table(table: Table, *, below: str = " [{}]") -> str:
         lines.append(f"| {' | '.join(cells)} |")
     above = [*(f"{line}  " for line in table.warnings), *([""] if table.warnings else [])]
     caption = [table.caption, ""] if table.caption else []
-    return "\n".join([f"**{table.title}**", "", *above, *lines, "", *caption])
+    details = [*(f"- {each}" for each in table.details), ""] if table.details else []
+    return "\n".join([f"**{table.title}**", "", *above, *lines, "", *caption, *details])
 
 
 def _markdown_cell(cell: Cell | None, below: str) -> str:
@@ -143,7 +145,7 @@ def latex_tables(
 ) -> str:
     """Return some tables as LaTeX, each a `table*` environment labelled `tab:<label>_<table>`.
 
-    With `intervals`, 95 % intervals follow below the numbers.
+    With `intervals`, 95 % intervals follow below the numbers. Details are comments above a table.
     """
     head = (
         f"% Made by {made_by}. Needs \\usepackage{{booktabs}};"
@@ -161,6 +163,7 @@ def _latex_table(table: Table, label: str, *, intervals: bool) -> str:
     marks = "".join("l" if column.text else "r" for column in table.columns)
     stop = "" if table.title.endswith("?") else "."
     lines = [
+        *(f"% {each}" for each in table.details),
         r"\begin{table*}",
         r"  \centering",
         f"  \\caption{{{escape(f'{table.title}{stop} {table.caption}')}}}",
