@@ -13,8 +13,8 @@ from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR
 from vssl.reporting.collection import Group, ReportRun
 from vssl.reporting.published import REPRODUCTION_MARGIN, short_source
-from vssl.reporting.tables.columns import FALSE_ALARMS
-from vssl.reporting.tables.model import Column, Row, as_shown, by_source, caption
+from vssl.reporting.tables.columns import CLASSES, FALSE_ALARMS, SIZES
+from vssl.reporting.tables.model import Column, Row, as_shown, by_source, caption, labels_by
 from vssl.types import NATURAL, POSITIVE
 
 _PUBLISHED = (
@@ -52,15 +52,15 @@ def caption_of(
     policies = [name for name in dict.fromkeys(c.policy for c in columns) if name != NO_POLICY]
     for policy in policies:
         parts += _at_the_top(group, policy)
-    for policy in policies:
-        parts += _without_marks(group, policy)
+    parts += _without_marks(group, policies)
     published = [cell for cell in cells if cell.published is not None]
     sources = dict.fromkeys(short_source(cell.source, cell.tier) for cell in published)
     if sources:
         parts.append(f"{_PUBLISHED}; sources: {', '.join(sources)}.")
     missing = ", ".join(row.label for row in rows if row.reason)
     gaps = [f"no finished run of {missing}"] if missing else []
-    gaps += [*_gaps(group, columns, rows), *(f"{c.header}: no run has it" for c in absent)]
+    gaps += [*_gaps(group, columns, rows), *_absences(group, absent)]
+    parts += _subset_sizes(group, columns)
     if gaps:
         parts.append(f"Gaps: {'; '.join(gaps)}.")
     return first, tuple(parts)
@@ -103,19 +103,23 @@ def marks_nothing(run: ReportRun, policy: str, variant: str) -> bool:
     return area is not None and as_shown(area["value"]) == 0
 
 
-def _without_marks(group: Group, policy: str) -> Iterator[str]:
+def _without_marks(group: Group, policies: Sequence[str]) -> Iterator[str]:
     """Runs that mark nothing, so that their numbers on negatives mean nothing."""
-    found = [
-        run.name(variant)
-        for run in group.runs
-        for variant in run.variants
-        if not run.is_baseline and marks_nothing(run, policy, variant)
-    ]
-    if found:
-        yield (
-            f"0.0 % of the images, even under their own sound, are marked at {policy} by"
-            f" {', '.join(found)}, so that these numbers get no mark."
+    found = {
+        policy: ", ".join(
+            run.name(variant)
+            for run in group.runs
+            for variant in run.variants
+            if not run.is_baseline and marks_nothing(run, policy, variant)
         )
+        for policy in policies
+    }
+    for names, own in labels_by((policy, names) for policy, names in found.items()).items():
+        if names:
+            yield (
+                f"0.0 % of the images, even under their own sound, are marked at {', '.join(own)}"
+                f" by {names}, so that these numbers get no mark."
+            )
 
 
 def _at_the_top(group: Group, policy: str) -> Iterator[str]:
@@ -148,6 +152,34 @@ def _gaps(group: Group, columns: Sequence[Column], rows: Sequence[Row]) -> Itera
     for reason, names in reasons.items():
         everyone = 1 < len(names) == sum(not row.reason for row in rows)
         yield f"{'all runs' if everyone else ', '.join(names)}: {reason}"
+
+
+def _absences(group: Group, absent: Sequence[Column]) -> list[str]:
+    """Reasons of columns that no run has a number for, each once."""
+    reasons = {c: {why_missing(run, c) for run in group.runs} for c in absent}
+    return list(
+        dict.fromkeys(
+            f"all runs: {reason}"
+            if not reason.startswith(column.bottom)
+            else f"{column.header}: no run has it"
+            for column, found in reasons.items()
+            for reason in sorted(found)
+        )
+    )
+
+
+def _subset_sizes(group: Group, columns: Sequence[Column]) -> Iterator[str]:
+    """The subsets of a table, each with its number of samples."""
+    sizes = {}
+    for column in columns:
+        for run in group.runs if column.subset else ():
+            part = run.subsets.get(column.subset)  # type: ignore[arg-type]
+            if part is not None and column.subset not in sizes:
+                kind, name = column.subset
+                text = name if kind in (SIZES, CLASSES) else f"{kind} {name}"
+                sizes[column.subset] = f"{text}, {part.summary['n'].max()} samples"
+    if sizes:
+        yield f"Subsets: {'; '.join(sizes.values())}."
 
 
 def why_missing(run: ReportRun, column: Column) -> str:

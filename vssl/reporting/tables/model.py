@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR, conditions_of
 from vssl.thresholds.chosen import CHOSEN_ON
 from vssl.types import SoundingObject
@@ -40,6 +41,7 @@ class Column:
     text: bool = False  # whether it holds words: aligned left, and may be wrapped
     unit: str = "%"  # of its numbers; fractions are shown in percent, all else as it is
     chance: float | None = None  # what knowing nothing reaches; None for the worst that can be
+    subset: tuple[str, str] | None = None  # kind and name of the subset that it is of
 
     @property
     def header(self) -> str:
@@ -183,7 +185,9 @@ class Table:
         return " ".join(part for part in (self.caption, *self.details) if part)
 
     def with_thresholds(self) -> Table:
-        """The table with a first column of the rows' thresholds, if any row has one."""
+        """The table with a first column of the rows' thresholds, if its columns share a policy."""
+        if len({column.policy for column in self.columns} - {NO_POLICY}) > 1:
+            return self
         texts = ["" if row.threshold is None else f"{row.threshold:.4f}" for row in self.rows]
         if not any(texts):
             return self
