@@ -68,14 +68,13 @@ def change_provenance(run: Path, **facts: object) -> None:
         path.write_text(json.dumps(known))
 
 
-def compile_latex(folder: Path, body: str) -> str:
+def compile_latex(folder: Path, body: str, *, page: str = r"\documentclass{article}") -> str:
     """Compile a document with this body in a folder; returns the last log."""
     compiler = shutil.which("pdflatex")
     if compiler is None:
         pytest.skip("pdflatex is absent (Debian: texlive-latex-base, texlive-latex-recommended)")
     (folder / "all.tex").write_text(
-        "\\documentclass{article}\n\\usepackage[margin=2cm]{geometry}\n\\usepackage{booktabs}\n"
-        f"\\begin{{document}}\n{body}\n\\end{{document}}\n"
+        f"{page}\n\\usepackage{{booktabs}}\n\\begin{{document}}\n{body}\n\\end{{document}}\n"
     )
     for _ in range(2):  # for references
         done = subprocess.run(

@@ -20,9 +20,10 @@ from vssl.records.schema import NO_POLICY, SUMMARY
 from vssl.records.summary import completed
 from vssl.reporting.collection import Collection, Group, ReportRun
 from vssl.reporting.run_labels import PAPER_MODELS
+from vssl.reporting.tables.latex import escape
 from vssl.reporting.tables.model import BASELINES_GROUP, Cell, Column, Row, Table
 from vssl.reporting.tables.paper import build_tables, check_policy, ranked, write_tables
-from vssl.reporting.tables.render import escape, show_table
+from vssl.reporting.tables.render import show_table
 
 NEGATIVES = ("silence", "noise", "offscreen")
 UNIVERSAL = "universal_q3"
@@ -253,14 +254,19 @@ def test_cells_without_a_source_stay_empty() -> None:
     assert all(cell is None or cell.published is None for cell in cells)
 
 
+def on_a_wide_page(path: Path) -> str:
+    """What LaTeX reads of a file where the text is as wide as IEEE's."""
+    return re.sub(r"\\ifdim.*?\\else\n(.*?)\\fi\n", r"\1", path.read_text(), flags=re.DOTALL)
+
+
 @pytest.mark.parametrize("intervals", [False, True])
 def test_text_csv_latex_and_cells_have_the_same_numbers(tmp_path: Path, intervals: bool) -> None:
-    runs = [make_run(m, variants=("av", "ogl")) for m in ("rcgrad", "ezvsl", "own_model")]
+    runs = [make_run(m, variants=("av", "ogl")) for m in ("lvs", "ezvsl", "mine")]
     runs.append(make_run("random", values={("ciou", "positive"): float("nan")}))
     tables = write_tables(group_of(*runs), tmp_path, intervals=intervals)
     long = iter(pd.read_csv(tmp_path / "paper_a_group.csv").to_dict("records"))
     markdown = (tmp_path / "paper_a_group.md").read_text().split("\n**")
-    latex = (tmp_path / "paper_a_group.tex").read_text().split(r"\begin{table*}")[1:]
+    latex = on_a_wide_page(tmp_path / "paper_a_group.tex").split(r"\begin{table*}")[1:]
     assert len(tables) == len(markdown) == len(latex) == 5
     for each, text, tex in zip(tables, markdown, latex, strict=True):
         lines = [line for line in text.splitlines() if line.startswith("| ")][2:]
@@ -349,14 +355,36 @@ def test_escapes(text: str, latex: str) -> None:
     assert escape(text) == latex
 
 
-@pytest.mark.parametrize("intervals", [False, True])
-def test_latex_compiles(tmp_path: Path, intervals: bool) -> None:
-    odd = [r"own_model 100% & <b> #1 {x} $\alpha$ ~^|"] if intervals else []
-    runs = [make_run(m, variants=("av", "ogl")) for m in (*PAPER_MODELS, *odd)]
+ARTICLE = r"\documentclass{article}"
+TWO_COLUMNS = r"""\documentclass[twocolumn]{article}
+\usepackage[letterpaper,textwidth=178mm,textheight=229mm]{geometry}"""
+ODD = r"own_model 100% & <b> #1 {x} $\alpha$ ~^| of a long name"
+
+
+@pytest.mark.parametrize(
+    ("models", "intervals", "page"),
+    [
+        (PAPER_MODELS[:1], True, ARTICLE),
+        ((*PAPER_MODELS, ODD), False, TWO_COLUMNS),
+        ((*PAPER_MODELS, ODD), True, ARTICLE),
+        ((*PAPER_MODELS, ODD), True, TWO_COLUMNS),
+    ],
+)
+def test_latex_compiles_and_fits_the_page(
+    tmp_path: Path, models: Sequence[str], intervals: bool, page: str
+) -> None:
+    runs = [make_run(m, variants=("av", "ogl")) for m in models]
     write_tables(group_of(*runs, make_run("random")), tmp_path, intervals=intervals)
-    said = compile_latex(tmp_path, "\\input{paper_a_group.tex} Table~\\ref{tab:a_group_paper}.")
-    assert "undefined" not in said
-    assert intervals or "Overfull" not in said
+    body = "\\input{paper_a_group.tex} Table~\\ref{tab:a_group_paper}."
+    said = compile_latex(tmp_path, body, page=page)
+    for fault in ("undefined", "Overfull", "too large"):
+        assert fault not in said
+
+
+def test_a_page_of_two_columns_has_the_papers_table_in_one_piece(tmp_path: Path) -> None:
+    runs = [make_run(model) for model in PAPER_MODELS]
+    write_tables(group_of(*runs), tmp_path, intervals=True)
+    assert "continued" not in on_a_wide_page(tmp_path / "paper_a_group.tex")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +28,11 @@ from vssl.core.hashing import ids_hash
 from vssl.metrics.base import metric_classes
 from vssl.records.schema import NO_POLICY
 from vssl.records.store import parquet_writer
+from vssl.reporting.tables.latex import latex_tables
 from vssl.reporting.tables.model import (
     MISSING,
     Cell,
+    Row,
     Table,
     by_source,
     coverage_text,
@@ -40,7 +41,7 @@ from vssl.reporting.tables.model import (
     text_columns,
     text_row,
 )
-from vssl.reporting.tables.render import latex_tables, markdown_table
+from vssl.reporting.tables.render import markdown_table
 
 ComparisonFacts = Mapping[str, Any]
 
@@ -70,7 +71,6 @@ COMPARISON = pa.schema(
 _WORDS = ("run", "metric", "condition", "threshold", "family", "verdict")
 _NUMBERS_SHOWN = ("reference", "run's", "difference", "95 % interval", "p", "p (Holm)")
 _HEADERS = (*_WORDS[1:4], *_NUMBERS_SHOWN, "images", "family", "verdict")
-_LATEX_HEADERS = (*_WORDS[2:4], *_NUMBERS_SHOWN, "verdict")
 
 
 def comparison_facts(
@@ -145,6 +145,9 @@ def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
     Rows in no family are left out, and the caption says so. Without any other row they are shown.
     """
     labels = {run["folder"]: run["label"] for run in facts["runs"]}
+    several = rows["threshold_policy"].nunique() > 1
+    words = ("condition", *(["threshold"] * several))
+    headers = (*words, "reference", "run's", "difference", "p", "p (Holm)", "verdict")
     shown = rows[rows["family"] != NO_FAMILY]
     left_out = "Rows that stand in no family are in comparison.csv."
     if shown.empty:
@@ -153,15 +156,8 @@ def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
     tables = [
         Table(
             f"{labels[run]} against {facts['runs'][0]['label']}",
-            text_columns(*_LATEX_HEADERS, text=_WORDS),
-            tuple(
-                text_row(
-                    *itemgetter("metric", *_LATEX_HEADERS)(_difference_texts(row, labels=True)),
-                    group=row["threshold_policy"],
-                    bold=row["family"] == PRIMARY,
-                )
-                for row in own.to_dict("records")
-            ),
+            text_columns(*headers, text=_WORDS),
+            tuple(_latex_row(row, headers) for row in own.to_dict("records")),
             f"{caption} {left_out}".strip(),
             details,
             label="metric",
@@ -170,6 +166,15 @@ def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
         for number, (run, own) in enumerate(shown.groupby("run", sort=False), start=1)
     ]
     return latex_tables(tables, label="comparison", made_by="vssl-compare")
+
+
+def _latex_row(row: Mapping[Any, Any], headers: Sequence[str]) -> Row:
+    """A row whose interval stands below the difference."""
+    texts = _difference_texts(row, labels=True)
+    below = {"difference": texts["95 % interval"]}
+    cells = (Cell(text=texts[name], below=below.get(name, "")) for name in headers)
+    primary = row["family"] == PRIMARY
+    return Row(texts["metric"], tuple(cells), group=row["threshold_policy"], bold=primary)
 
 
 def _difference_texts(row: Mapping[Any, Any], *, labels: bool = False) -> dict[str, str]:

@@ -35,6 +35,7 @@ from vssl.reporting.tables.columns import (
     separation_columns,
     subset_columns,
 )
+from vssl.reporting.tables.latex import latex_tables
 from vssl.reporting.tables.model import (
     BASELINES_GROUP,
     Cell,
@@ -45,7 +46,7 @@ from vssl.reporting.tables.model import (
     defined,
     number_cell,
 )
-from vssl.reporting.tables.render import latex_tables, markdown_table
+from vssl.reporting.tables.render import markdown_table
 from vssl.types import NATURAL, SoundingObject, SoundingObjects
 
 Published = dict[Any, Any]  # a row of `published.beside_published`
