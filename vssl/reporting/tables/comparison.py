@@ -145,22 +145,23 @@ def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
     Rows in no family are left out, and the caption says so. Without any other row they are shown.
     """
     labels = {run["folder"]: run["label"] for run in facts["runs"]}
-    several = rows["threshold_policy"].nunique() > 1
-    words = ("condition", *(["threshold"] * several))
-    headers = (*words, "reference", "run's", "difference", "p", "p (Holm)", "verdict")
     shown = rows[rows["family"] != NO_FAMILY]
     left_out = "Rows that stand in no family are in comparison.csv."
     if shown.empty:
         shown, left_out = rows, ""
     caption, details = comparison_caption(rows, facts)
+    first, *others = pd.unique(shown["threshold_policy"])
+    words = ["threshold"] * bool(others)
+    headers = (*words, "reference", "run's", "difference", "p", "p (Holm)", "verdict")
+    under = "" if others else f" ({first})"
     tables = [
         Table(
-            f"{labels[run]} against {facts['runs'][0]['label']}",
+            f"{labels[run]} against {facts['runs'][0]['label']}{under}",
             text_columns(*headers, text=_WORDS),
             tuple(_latex_row(row, headers) for row in own.to_dict("records")),
             f"{caption} {left_out}".strip(),
             details,
-            label="metric",
+            label="metric and condition",
             name=str(number),
         )
         for number, (run, own) in enumerate(shown.groupby("run", sort=False), start=1)
@@ -174,7 +175,8 @@ def _latex_row(row: Mapping[Any, Any], headers: Sequence[str]) -> Row:
     below = {"difference": texts["95 % interval"]}
     cells = (Cell(text=texts[name], below=below.get(name, "")) for name in headers)
     primary = row["family"] == PRIMARY
-    return Row(texts["metric"], tuple(cells), group=row["threshold_policy"], bold=primary)
+    name = f"{texts['metric']} {texts['condition']}"
+    return Row(name, tuple(cells), group=row["threshold_policy"], bold=primary)
 
 
 def _difference_texts(row: Mapping[Any, Any], *, labels: bool = False) -> dict[str, str]:
