@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -84,3 +85,8 @@ def compile_latex(folder: Path, body: str, *, page: str = r"\documentclass{artic
         assert done.returncode == 0, done.stdout[-2000:]
     assert (folder / "all.pdf").stat().st_size > 10_000
     return done.stdout
+
+
+def on_a_wide_page(path: Path) -> str:
+    """What LaTeX reads of a file where the text is as wide as IEEE's."""
+    return re.sub(r"\\ifdim.*?\\else\n(.*?)\\fi\n", r"\1", path.read_text(), flags=re.DOTALL)

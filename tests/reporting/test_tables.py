@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from tests.helpers.reporting_runs import compile_latex
+from tests.helpers.reporting_runs import compile_latex, on_a_wide_page
 from vssl.core.errors import UsageError
 from vssl.records.schema import NO_POLICY, SUMMARY
 from vssl.records.summary import completed
@@ -27,6 +27,7 @@ from vssl.reporting.tables.render import show_table
 
 NEGATIVES = ("silence", "noise", "offscreen")
 UNIVERSAL = "universal_q3"
+DETECTION = ("detection_ap", "max_f1")
 LOWER = ("pia", "false_alarm_rate", "fpr95", "overlap", "agreement")
 BOLD, UNDERLINE = r"\textbf", r"\underline"
 
@@ -60,13 +61,14 @@ def make_run(
     variants: Sequence[str] = ("av",),
     negatives: Sequence[str] = NEGATIVES,
     values: Mapping[tuple[str, str], float] | None = None,
+    more: Sequence[tuple[str, str, str]] = (),
     **provenance: Any,
 ) -> ReportRun:
     """A run whose numbers are drawn, but for `values` by metric and condition."""
     draw = np.random.default_rng([seed, *model.encode()])
     rows = []
     for variant in variants:
-        for metric, condition, policy in places(negatives):
+        for metric, condition, policy in [*places(negatives), *more]:
             value = (values or {}).get((metric, condition), draw.random())
             rows.append({
                 "model": model, "dataset": dataset, "protocol": "corrected",
@@ -108,6 +110,55 @@ def test_the_papers_table_has_the_papers_columns() -> None:
     ]
     assert {c.policy for c in paper.columns} == {UNIVERSAL}
     assert [c.higher_is_better for c in paper.columns[:4]] == [True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        (
+            "equal_rates",
+            [
+                *(("ciou", "positive", f"false_alarm_{rate}") for rate in (1, 10)),
+                *(("false_alarm_rate", c, "false_alarm_10") for c in NEGATIVES),
+            ],
+        ),
+        ("detection", [(m, c, UNIVERSAL) for c in ("noise", "all") for m in DETECTION]),
+        (
+            "avsbench",
+            [
+                *(("avs_miou", c, UNIVERSAL) for c in ("positive", "noise")),
+                *(("avs_f", c, NO_POLICY) for c in ("positive", "noise")),
+                *(("g_miou", "all", UNIVERSAL), ("g_f", "all", NO_POLICY)),
+            ],
+        ),
+    ],
+)
+def test_what_runs_have_besides_has_tables_of_its_own(
+    name: str, more: Sequence[tuple[str, str, str]]
+) -> None:
+    run = make_run("lvs", more=more)
+    group = group_of(run, make_run("ezvsl"))
+    found = table(group, name)
+    assert {column.place for column in found.columns} == set(more)
+    for row in found.rows:
+        for column, cell in zip(found.columns, row.cells, strict=True):
+            number = run.number(*column.place)
+            assert number is not None
+            assert (cell and cell.value) == (number["value"] if row.label == "lvs" else None)
+    for metric, condition, policy in more:
+        (column,) = (c for c in found.columns if c.place == (metric, condition, policy))
+        lower = metric in LOWER or (metric.startswith("avs") and condition in NEGATIVES)
+        assert column.higher_is_better != lower
+    names = [each.name for each in build_tables(group)]
+    assert not {"equal_rates", "detection", "avsbench", "other", "flags"} & {*names} - {name}
+
+
+def test_columns_that_no_run_has_are_named_in_the_details() -> None:
+    run = make_run("lvs", negatives=("silence",))
+    for each in build_tables(group_of(run)):
+        assert all(any(row.cells[at] for row in each.rows) for at in range(len(each.columns)))
+    paper = table(group_of(run), "paper")
+    assert "all runs: no noise among its negatives" in paper.complete_caption
 
 
 @pytest.mark.parametrize(
@@ -252,11 +303,6 @@ def test_cells_without_a_source_stay_empty() -> None:
     tables = build_tables(group_of(*(make_run(m, variants=("av", "ogl")) for m in PAPER_MODELS)))
     cells = [c for t in tables if t.name in ("paper", "field") for r in t.rows for c in r.cells]
     assert all(cell is None or cell.published is None for cell in cells)
-
-
-def on_a_wide_page(path: Path) -> str:
-    """What LaTeX reads of a file where the text is as wide as IEEE's."""
-    return re.sub(r"\\ifdim.*?\\else\n(.*?)\\fi\n", r"\1", path.read_text(), flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("intervals", [False, True])

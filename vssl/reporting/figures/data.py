@@ -70,6 +70,7 @@ class FigureData:
     scores: Mapping[str, ScoreColumns]
     curves: Mapping[str, Curves]
     samples: Sequence[GridSample] = ()
+    left_out: Sequence[str] = ()  # labels of baselines
 
     def rows(self, run: ReportRun, column: str, condition: str) -> pd.Series:
         """A run's column of the scores under an audio condition, indexed by draw.
@@ -114,6 +115,9 @@ class FigureData:
             _common_facts(self.group, self.runs),
             *_threshold_texts(self.runs, policies, self.variant),
             f"Gaps: {by_run(gaps)}." if gaps else "",
+            f"Not drawn (--baselines draws them): {', '.join(self.left_out)}."
+            if self.left_out
+            else "",
         ]
         return tuple(part for part in parts if part)
 

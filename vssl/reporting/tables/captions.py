@@ -13,7 +13,7 @@ from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR
 from vssl.reporting.collection import Group, ReportRun
 from vssl.reporting.published import REPRODUCTION_MARGIN, short_source
-from vssl.reporting.tables.columns import CLASSES, FALSE_ALARMS, SIZES
+from vssl.reporting.tables.columns import FALSE_ALARMS, subset_name
 from vssl.reporting.tables.model import Column, Row, as_shown, by_source, caption, labels_by
 from vssl.types import NATURAL, POSITIVE
 
@@ -59,7 +59,7 @@ def caption_of(
         parts.append(f"{_PUBLISHED}; sources: {', '.join(sources)}.")
     missing = ", ".join(row.label for row in rows if row.reason)
     gaps = [f"no finished run of {missing}"] if missing else []
-    gaps += [*_gaps(group, columns, rows), *_absences(group, absent)]
+    gaps += [*_gaps(group, columns, rows), *absences(group, absent)]
     parts += _subset_sizes(group, columns)
     if gaps:
         parts.append(f"Gaps: {'; '.join(gaps)}.")
@@ -154,7 +154,7 @@ def _gaps(group: Group, columns: Sequence[Column], rows: Sequence[Row]) -> Itera
         yield f"{'all runs' if everyone else ', '.join(names)}: {reason}"
 
 
-def _absences(group: Group, absent: Sequence[Column]) -> list[str]:
+def absences(group: Group, absent: Sequence[Column]) -> list[str]:
     """Reasons of columns that no run has a number for, each once."""
     reasons = {c: {why_missing(run, c) for run in group.runs} for c in absent}
     return list(
@@ -170,14 +170,12 @@ def _absences(group: Group, absent: Sequence[Column]) -> list[str]:
 
 def _subset_sizes(group: Group, columns: Sequence[Column]) -> Iterator[str]:
     """The subsets of a table, each with its number of samples."""
-    sizes = {}
-    for column in columns:
-        for run in group.runs if column.subset else ():
-            part = run.subsets.get(column.subset)  # type: ignore[arg-type]
-            if part is not None and column.subset not in sizes:
-                kind, name = column.subset
-                text = name if kind in (SIZES, CLASSES) else f"{kind} {name}"
-                sizes[column.subset] = f"{text}, {part.summary['n'].max()} samples"
+    sizes: dict[tuple[str, str], str] = {}
+    for key in dict.fromkeys(column.subset for column in columns if column.subset):
+        parts = [run.subsets[key] for run in group.runs if key in run.subsets]
+        if parts:
+            count = parts[0].summary["n"].max()
+            sizes[key] = f"{subset_name(*key, whole=True)}, {count} samples"
     if sizes:
         yield f"Subsets: {'; '.join(sizes.values())}."
 

@@ -8,6 +8,7 @@ one each.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -244,10 +245,12 @@ def subset_columns(
     return found
 
 
-def subset_name(kind: str, name: str) -> str:
-    """Short name of a subset: a quarter, a class, or a flag's kind and value."""
+def subset_name(kind: str, name: str, *, whole: bool = False) -> str:
+    """Name of a subset: a class, a flag's kind and value, or a quarter, `whole` with its range."""
     if kind == SIZES:
-        return name.partition(":")[0]
+        quarter, _, limits = name.partition(":")
+        shares = [f"{100 * float(share):.1f}" for share in re.findall(r"\d\.\d+", limits)]
+        return f"{quarter}: {' to '.join(shares)} %" if whole else quarter
     return name if kind == CLASSES else f"{kind} {name}"
 
 

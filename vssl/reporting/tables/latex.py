@@ -43,6 +43,7 @@ _EMS = {
 """Widths of letters of Computer Modern, or a little more; capitals have 0.75, others 0.56."""
 
 _BOLD = 1.15  # how much wider
+_BEFORE_TEXT = 8  # points before a column of words
 
 
 class _Size(NamedTuple):
@@ -115,7 +116,8 @@ def _floats(table: Table, label: str, page: float, *, intervals: bool) -> list[s
             break
     stop = "" if table.title.endswith("?") else "."
     name = f"tab:{label}_{table.name}"
-    lines, room = [], 0.0
+    lines: list[str] = []
+    room = 0.0
     for first, part in itertools.product(range(0, len(table.rows), most), parts):
         rows = table.rows[first : first + most]
         height = above + row_height * len(rows)
@@ -138,7 +140,7 @@ def _tabular(
 ) -> Iterator[str]:
     """Lines of some rows and neighbouring columns; `first` is the form of the rows' names."""
     columns = [table.columns[at] for at in part]
-    marks = "".join("l" if column.text else "r" for column in columns)
+    marks = "".join(rf"@{{\hskip {_BEFORE_TEXT}pt}}l" if c.text else "r" for c in columns)
     yield rf"\begin{{tabular}}{{@{{}}{first}{marks}@{{}}}}"
     yield r"  \toprule"
     yield from (f"  {line}" for line in _header(table.label, columns))
@@ -217,7 +219,7 @@ def _column_width(table: Table, at: int, size: _Size, *, intervals: bool) -> flo
         if (cell := row.cells[at]) is not None:
             widths.append(_width(cell.shown, size) * (_BOLD if row.bold or cell.rank == 1 else 1))
             widths += [_width(line, _TINY) for line in _lines_below(cell, intervals=intervals)]
-    return max(widths)
+    return max(widths) + (_BEFORE_TEXT if column.text else 0)
 
 
 def _width(text: str, size: _Size) -> float:

@@ -19,7 +19,7 @@ from vssl.records.schema import NO_POLICY
 from vssl.reporting.collection import Collection, Group, ReportRun
 from vssl.reporting.published import Definition, beside_published, read_published
 from vssl.reporting.run_labels import paper_place
-from vssl.reporting.tables.captions import caption_of, marks_nothing, why_missing
+from vssl.reporting.tables.captions import absences, caption_of, marks_nothing, why_missing
 from vssl.reporting.tables.columns import (
     CLASSES,
     SIZES,
@@ -54,6 +54,7 @@ Published = dict[Any, Any]  # a row of `published.beside_published`
 EQUAL_RATES = ("false_alarm_1", "false_alarm_5", "false_alarm_10")
 """Threshold policies that let a stated share of the negatives be marked."""
 
+_ASKED = ("paper", "field", "separation")  # the first details say why one of these lacks
 _FEW_CLASSES = 12  # more have no table; subsets.parquet has them all
 _OF_FIGURE = ("published", "source", "training_set", "tier", "margin", "within")
 _PLACE = ("metric", "condition", "threshold_policy", "map_variant")
@@ -210,7 +211,8 @@ def build_tables(
     }
     placed = {column.place for column in columns["avsbench"]}
     columns["other"] = [column for column in columns["other"] if column.place not in placed]
-    tables = []
+    tables: list[Table] = []
+    left_out: list[str] = []
     for name, wanted in columns.items():
         absent = [
             column
@@ -219,6 +221,8 @@ def build_tables(
         ]
         used = [column for column in wanted if column not in absent]
         if not used:
+            if name in _ASKED:
+                left_out.append(f"{questions[name]} ({'; '.join(absences(group, absent))})")
             continue
         if name == "published":
             rows = list(_published_rows(group, used, figures))
@@ -231,6 +235,9 @@ def build_tables(
         title = f"{group.dataset}, protocol {group.protocol}: {questions[name]}"
         texts = caption_of(group, used, rows, absent)
         tables.append(Table(title, tuple(used), tuple(rows), *texts, name=name))
+    if tables and left_out:
+        said = f"Left out: {'; '.join(left_out)}."
+        tables[0] = replace(tables[0], details=(*tables[0].details, said))
     return tuple(tables)
 
 
@@ -263,7 +270,7 @@ def _report_row(run: ReportRun, variant: str, cells: Sequence[Cell | None]) -> R
 def _number(run: ReportRun, column: Column, variant: str) -> pd.Series | None:
     """A number of a run, or of its subset."""
     part = run if column.subset is None else run.subsets.get(column.subset)
-    return part and part.number(*column.place, variant)
+    return None if part is None else part.number(*column.place, variant)
 
 
 def _report_cell(
