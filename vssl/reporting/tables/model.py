@@ -140,7 +140,7 @@ class Row:
     """A row of a table."""
 
     label: str  # in the first column
-    cells: tuple[Cell | None, ...]  # by column; None is a gap, whose reason is in the caption
+    cells: tuple[Cell | None, ...]  # by column; None is a gap, whose reason is in the details
     variant: str = "av"  # map variant
     note: str = ""  # tells rows of one run apart: the training set of a published figure's model
     group: str = ""  # rows of another group follow a rule
