@@ -368,7 +368,7 @@ class TestGrid:
 
 class TestFiles:
     def test_every_figure_is_there_for_both_variants(self, figures: dict[str, Figure]) -> None:
-        kinds = ["maxima", "f_loc", "success_pia", "roc"]
+        kinds = ["maxima", "f_loc", "success_pia", "roc", "overview"]
         kinds += [f"grid_{n}_{how}" for n in (1, 2, 3) for how in ("old", "new")]
         assert set(figures) == {f"made_corrected_{k}{v}" for k in kinds for v in ("", "_ogl")}
         for figure in figures.values():

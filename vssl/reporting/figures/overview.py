@@ -1,0 +1,74 @@
+"""How much of the positives each model keeps at each rate of false alarms: one line for a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+
+from vssl.analysis.threshold_curves import ThresholdCurves
+from vssl.core.arrays import Array
+from vssl.reporting.figures.data import FigureData, by_run, why_no_curves
+from vssl.reporting.figures.style import GREY, Drawing, look_of, say_gap
+from vssl.types import POSITIVE
+
+_SIZE = (4.4, 3.4)
+_FONT = 8.5
+
+
+def overview(part: FigureData) -> Drawing:
+    """CIoU over the false alarm rate as the threshold moves, with the policy's threshold."""
+    canvas = Canvas(figsize=_SIZE, layout="constrained")
+    axes = canvas.subplots()
+    axes.set(xlim=(-2, 102), ylim=(-2, 102), xticks=(0, 50, 100), yticks=(0, 50, 100))
+    axes.set_xlabel("false alarms: negatives in which anything is marked (%)", fontsize=_FONT)
+    axes.set_ylabel("cIoU on positives (%)", fontsize=_FONT)
+    axes.tick_params(labelsize=_FONT)
+    gaps, numbers, in_part = [], [], []
+    models = [run.label for run in part.runs if not run.is_baseline]
+    for run in part.runs:
+        if reason := why_no_curves(run, part.scores[run.label]):
+            gaps.append((run.label, reason))
+            continue
+        curves = part.curves[run.label].by_variant[part.variant]
+        if part.curves[run.label].part is not None:
+            in_part.append((run.label, f"{part.curves[run.label].part} of its samples"))
+        alarms, kept = trade_off(curves)
+        if run.is_baseline:
+            style: dict[str, Any] = {"color": GREY, "linewidth": 0.7, "alpha": 0.6, "zorder": 1}
+            label = None if "baselines" in axes.get_legend_handles_labels()[1] else "baselines"
+        else:
+            look = look_of(run.label, models)
+            style, label = {"color": look.colour, "linestyle": look.dashes}, run.label
+        axes.plot(100 * alarms, 100 * kept, label=label, **style)
+        found = [run.number("ciou", POSITIVE, part.policy, part.variant)]
+        found += [
+            run.number("false_alarm_rate", name, part.policy, part.variant)
+            for name in curves.together
+        ]
+        values = [100 * float(number["value"]) for number in found if number is not None]
+        if run.is_baseline or len(values) < len(found):
+            continue
+        at = float(np.mean(values[1:])), values[0]
+        numbers.append(f"{run.label} {at[1]:.1f} % at {at[0]:.1f} %")
+        axes.plot([at[0]], [at[1]], marker="o", markersize=6, markeredgecolor="black",
+                  markeredgewidth=0.8, zorder=4, clip_on=False, **style)  # fmt: skip
+    if axes.get_legend_handles_labels()[1]:
+        canvas.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=_FONT)
+    else:
+        say_gap(axes, "no run has negatives")
+    return Drawing(
+        canvas,
+        words={"numbers": "; ".join(numbers) or "none"},
+        notes=[f"Lines rest on a part: {by_run(in_part)}."] if in_part else [],
+        policies=[part.policy],
+        gaps=[*gaps, *part.undefined()],
+    )
+
+
+def trade_off(curves: ThresholdCurves) -> tuple[Array, Array]:
+    """False alarm rate, mean over the negative types, and cIoU, `[T]` each."""
+    rates = [curves.values["false_alarm_rate", name] for name in curves.together]
+    alarms: Array = np.mean(rates, axis=0)
+    return alarms, curves.ciou
