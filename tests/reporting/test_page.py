@@ -137,9 +137,10 @@ def settle(driver: Chrome) -> None:
     """Wait until every card in the gallery is drawn as the controls say."""
     waiting(driver, 20).until(
         lambda d: d.execute_script(
-            "return [...document.querySelectorAll('.card')].every((c) => c.querySelector('.numbers'))"
-            " && [...document.querySelectorAll('.card .numbers')].every((n) => n.firstChild"
-            " || n.closest('td').hidden)"
+            "const cards = [...document.querySelectorAll('.card')];"
+            " return cards.every((card) => card.querySelector('.numbers')"
+            " && [...card.querySelectorAll('td:not([hidden]) .numbers')]"
+            ".every((n) => n.firstChild))"
         )
     )
     frames = "requestAnimationFrame(() => requestAnimationFrame(() => arguments[0]()))"

@@ -80,7 +80,7 @@ def finding(
             f" picture sounds (threshold {marked})."
         )
     if auroc:
-        sentences.append(_leader(auroc, "tells positives from negatives", "AUROC"))
+        sentences.append(_leader(auroc, "tells positives from negatives", "AUROC of the two"))
     elif usual:
         sentences.append(_leader(usual, "finds what sounds", f"cIoU ({positives})"))
     if kept and alarms:
@@ -94,7 +94,7 @@ def finding(
 
 
 def _leader(numbers: Mapping[str, _Number], does: str, what: str) -> str:
-    """Which model has the highest number; it does best only if no other interval reaches its own."""
+    """Which model has the highest number; it is best if no other interval reaches its own."""
     first = max(numbers, key=lambda label: numbers[label].value)
     rest = {label: number for label, number in numbers.items() if label != first}
     rivals = [label for label, number in rest.items() if number.high >= numbers[first].low]

@@ -15,6 +15,8 @@ from vssl.types import POSITIVE
 
 _SIZE = (4.4, 3.4)
 _FONT = 8.5
+_MARKERS = "os^DvPX*ph"
+_MARK: Any = {"markersize": 6, "markeredgecolor": "black", "markeredgewidth": 0.8}
 
 
 def overview(part: FigureData) -> Drawing:
@@ -27,6 +29,7 @@ def overview(part: FigureData) -> Drawing:
     axes.tick_params(labelsize=_FONT)
     gaps, numbers, in_part = [], [], []
     models = [run.label for run in part.runs if not run.is_baseline]
+    models = models or [run.label for run in part.runs]
     for run in part.runs:
         if reason := why_no_curves(run, part.scores[run.label]):
             gaps.append((run.label, reason))
@@ -35,12 +38,14 @@ def overview(part: FigureData) -> Drawing:
         if part.curves[run.label].part is not None:
             in_part.append((run.label, f"{part.curves[run.label].part} of its samples"))
         alarms, kept = trade_off(curves)
-        if run.is_baseline:
+        if run.label not in models:
             style: dict[str, Any] = {"color": GREY, "linewidth": 0.7, "alpha": 0.6, "zorder": 1}
             label = None if "baselines" in axes.get_legend_handles_labels()[1] else "baselines"
         else:
-            look = look_of(run.label, models)
+            look, marker = look_of(run.label, models), _MARKERS[models.index(run.label) % 10]
             style, label = {"color": look.colour, "linestyle": look.dashes}, run.label
+            axes.plot([], [], label=label, marker=marker, **_MARK, **style)
+            label = None
         axes.plot(100 * alarms, 100 * kept, label=label, **style)
         found = [run.number("ciou", POSITIVE, part.policy, part.variant)]
         found += [
@@ -48,12 +53,11 @@ def overview(part: FigureData) -> Drawing:
             for name in curves.together
         ]
         values = [100 * float(number["value"]) for number in found if number is not None]
-        if run.is_baseline or len(values) < len(found):
+        if run.label not in models or len(values) < len(found):
             continue
         at = float(np.mean(values[1:])), values[0]
         numbers.append(f"{run.label} {at[1]:.1f} % at {at[0]:.1f} %")
-        axes.plot([at[0]], [at[1]], marker="o", markersize=6, markeredgecolor="black",
-                  markeredgewidth=0.8, zorder=4, clip_on=False, **style)  # fmt: skip
+        axes.plot([at[0]], [at[1]], marker=marker, zorder=4, clip_on=False, **_MARK, **style)
     if axes.get_legend_handles_labels()[1]:
         canvas.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=_FONT)
     else:

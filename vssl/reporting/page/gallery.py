@@ -171,13 +171,12 @@ def _telling(group: Group, facts: pd.DataFrame, policy: str) -> Iterator[tuple[s
     both = both.sort_values("total", ascending=False, kind="stable")
     by_class = [list(each.itertuples()) for _, each in both.groupby("category", sort=False)]
     for row in in_turn(by_class):
-        yield (
-            row.Index,
-            (
-                f"{row.run} finds the object (cIoU {percent(row.value)} %), {row.run_alarm} marks"
-                f" {percent(row.value_alarm)} % of the image under {row.audio_condition_alarm} ({policy})"
-            ),
+        why = (
+            f"{row.run} finds the object (cIoU {percent(row.value)} %), {row.run_alarm} marks"
+            f" {percent(row.value_alarm)} % of the image under {row.audio_condition_alarm}"
+            f" ({policy})"
         )
+        yield row.Index, why
 
 
 def _spread_out(facts: pd.DataFrame) -> Iterator[str]:

@@ -74,8 +74,13 @@ def write_page(
             **_words(group, policy),
             "facts": _group_facts(group),
             "thresholds": _thresholds(group),
-            "tables": (shown := tables.get(group.name, ())),
-            "published": any(c and c.published for t in shown for r in t.rows for c in r.cells),
+            "tables": tables.get(group.name, ()),
+            "published": any(
+                cell and cell.published is not None
+                for table in tables.get(group.name, ())
+                for row in table.rows
+                for cell in row.cells
+            ),
             "figures": _shown_figures(group, figures.get(group.name, ())),
             "gallery": [],
         }
@@ -96,7 +101,7 @@ def write_page(
     for add in (_Gallery.add_sample, _Gallery.add_clips):
         for shown, sample in samples:
             add(shown, sample, budget)
-    with_maps = []
+    with_maps: list[dict[str, Any]] = []
     for page, shown in zip(pages, galleries, strict=True):
         page["gallery"] = shown.notes()
         if shown.parts:

@@ -279,7 +279,7 @@
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
     const planes = new Uint8Array(await new Response(stream).arrayBuffer());
     const bytes = new Uint8Array(planes.length), count = planes.length / 4;
-    planes.forEach((byte, n) => { bytes[4 * (n % count) + Math.floor(n / count)] = byte; });
+    for (let n = 0; n < planes.length; n++) bytes[4 * (n % count) + Math.floor(n / count)] = planes[n];
     return { places, values: new Float32Array(bytes.buffer) };
   }
 
@@ -380,7 +380,8 @@
       const { models, size } = this.data;
       if (!this.cells) this.fill();
       const content = await part(this.data, this.sample.part);
-      const [image, ...packed] = await Promise.all([this.image(content.image), ...content.maps.map(unpack)]);
+      const wanted = content.maps.map((packed, k) => (settings.hidden.has(k) ? null : unpack(packed)));
+      const [image, ...packed] = await Promise.all([this.image(content.image), ...wanted]);
       if (!visible.has(this)) return; // scrolled away meanwhile
       const canvas = new OffscreenCanvas(size, size), context = canvas.getContext("2d");
       context.fillStyle = "#808080";
@@ -388,11 +389,13 @@
       if (image) context.drawImage(image, 0, 0, size, size);
       else this.picture.setAttribute("aria-label", "the image is not at hand");
       this.pixels = context.getImageData(0, 0, size, size);
-      this.native = packed.map(({ places, values }, k) => {
+      this.native = packed.map((maps, k) => {
+        if (!maps) return null;
+        const { places, values } = maps;
         const { height, width, conditions } = models[k], length = height * width;
-        const maps = Object.fromEntries(conditions.map((condition, n) =>
+        const native = Object.fromEntries(conditions.map((condition, n) =>
           [condition, values.subarray(places[n] * length, (places[n] + 1) * length)]));
-        return { maps, object: values.subarray((Math.max(...places) + 1) * length) };
+        return { maps: native, object: values.subarray((Math.max(...places) + 1) * length) };
       });
       this.large = new Map();
       this.draw();
@@ -433,7 +436,7 @@
       put(this.picture, this.pixels.data.slice());
       this.heads.forEach((head, k) => { head.lastChild.textContent = `> ${levelText(k)}`; });
       for (const cell of this.cells) {
-        if (settings.hidden.has(cell.k)) continue;
+        if (settings.hidden.has(cell.k) || !this.native[cell.k]) continue; // not, or not yet
         const { map, reach, drawn } = this.map(cell), { value } = levelOf(cell.k);
         const pixels = this.pixels.data.slice();
         const { rendering } = settings, [, middle] = cell.model.extremes[variantOf(cell.model)];
@@ -544,6 +547,7 @@
   function hideModels() {
     settings.hidden = new Set([...at("models").querySelectorAll("input:not(:checked)")].map((i) => Number(i.value)));
     for (const card of cards) if (card.cells) card.hide();
+    for (const card of visible) card.load();
     update();
   }
 
