@@ -80,7 +80,7 @@ def finding(
             f" picture sounds (threshold {marked})."
         )
     if auroc:
-        sentences.append(_leader(auroc, "tells positives from negatives", "AUROC of the two"))
+        sentences.append(_leader(auroc, "tells positives from negatives", "AUROC"))
     elif usual:
         sentences.append(_leader(usual, "finds what sounds", f"cIoU ({positives})"))
     if kept and alarms:
@@ -103,7 +103,10 @@ def _leader(numbers: Mapping[str, _Number], does: str, what: str) -> str:
     named = ", ".join(rivals[:_NAMED])
     if len(rivals) > _NAMED:
         named += f" and {len(rivals) - _NAMED} more"
-    return f"{first} has the highest {what}, {numbers[first]}; its interval overlaps with {named}."
+    return (
+        f"No model alone {does} best: {first} has the highest {what}, {numbers[first]}, and its"
+        f" interval overlaps with that of {named}."
+    )
 
 
 class _Number(NamedTuple):

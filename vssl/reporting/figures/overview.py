@@ -47,13 +47,13 @@ def overview(part: FigureData) -> Drawing:
             axes.plot([], [], label=label, marker=marker, **_MARK, **style)
             label = None
         axes.plot(100 * alarms, 100 * kept, label=label, **style)
-        found = [run.number("ciou", POSITIVE, part.policy, part.variant)]
-        found += [
-            run.number("false_alarm_rate", name, part.policy, part.variant)
-            for name in curves.together
-        ]
+        if run.label not in models:
+            continue
+        places = [("ciou", POSITIVE), *(("false_alarm_rate", name) for name in curves.together)]
+        gaps += [gap for place in places for gap in part.missing_number(run, *place)]
+        found = [run.number(*place, part.policy, part.variant) for place in places]
         values = [100 * float(number["value"]) for number in found if number is not None]
-        if run.label not in models or len(values) < len(found):
+        if len(values) < len(found):
             continue
         at = float(np.mean(values[1:])), values[0]
         numbers.append(f"{run.label} {at[1]:.1f} % at {at[0]:.1f} %")
