@@ -98,7 +98,8 @@ def test_the_finding_of_several_models() -> None:
     deaf |= {"ciou": (0.3, 0.2, 0.4)}
     assert found(san={}, deaf=deaf, near={"false_alarm_rate": (0.6, 0.5, 0.7)}) == [
         "1 of 3 models mark something in more than half of the images with silence, 1 of 3 with a"
-        " sound from another video, though nothing of the picture sounds (threshold fixed).",
+        " sound from another video, though nothing of the picture sounds (95 % intervals above"
+        " half, threshold fixed).",
         "No model alone tells positives from negatives best: san has the highest AUROC, 98.5 (98.0"
         " to 99.0), and its interval overlaps with that of near.",
     ]

@@ -77,7 +77,7 @@ def finding(
         sentences.append(
             f"{count} models mark something in more than half of the images with {sound}"
             f"{''.join(f', {n} with {other}' for n, other in others)}, though nothing of the"
-            f" picture sounds (threshold {marked})."
+            f" picture sounds (95 % intervals above half, threshold {marked})."
         )
     if auroc:
         sentences.append(_leader(auroc, "tells positives from negatives", "AUROC"))

@@ -149,7 +149,7 @@ def _samples_by_area(run: Path) -> pd.DataFrame:
 
 
 def _telling(group: Group, facts: pd.DataFrame, policy: str) -> Iterator[tuple[str, str]]:
-    """Samples where a model finds the object and one marks much though nothing of it sounds.
+    """Samples where a model finds the object, and one marks much though nothing of it sounds.
 
     By the largest cIoU of a model plus the largest marked area under a negative, classes in turn.
     """
@@ -172,9 +172,9 @@ def _telling(group: Group, facts: pd.DataFrame, policy: str) -> Iterator[tuple[s
     by_class = [list(each.itertuples()) for _, each in both.groupby("category", sort=False)]
     for row in in_turn(by_class):
         why = (
-            f"{row.run} finds the object (cIoU {percent(row.value)} %), {row.run_alarm} marks"
-            f" {percent(row.value_alarm)} % of the image under {row.audio_condition_alarm}"
-            f" ({policy})"
+            f"own sound: {row.run} reaches cIoU {percent(row.value)} %;"
+            f" {row.audio_condition_alarm}: {row.run_alarm} marks {percent(row.value_alarm)} % of"
+            f" the image ({policy})"
         )
         yield row.Index, why
 

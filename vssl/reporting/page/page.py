@@ -71,6 +71,7 @@ def write_page(
         {
             "name": group.name,
             "title": f"{title} ({group.name})" if titles.count(title) > 1 else title,
+            "tests": title,
             **_words(group, policy),
             "facts": _group_facts(group),
             "thresholds": _thresholds(group),
