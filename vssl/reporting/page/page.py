@@ -76,12 +76,6 @@ def write_page(
             "facts": _group_facts(group),
             "thresholds": _thresholds(group),
             "tables": tables.get(group.name, ()),
-            "published": any(
-                cell and cell.published is not None
-                for table in tables.get(group.name, ())
-                for row in table.rows
-                for cell in row.cells
-            ),
             "figures": _shown_figures(group, figures.get(group.name, ())),
             "gallery": [],
         }
@@ -96,9 +90,8 @@ def write_page(
         room -= len(figure["source"])
     galleries = [_Gallery(each, gallery, policy, output) for each in collection.groups]
     samples = list(in_turn([(shown, each) for each in shown.samples] for shown in galleries))
-    budget = _Budget(
-        room - sum(len(_json(each.data("data"))) for each in galleries if each.samples)
-    )
+    fixed = sum(len(_json(shown.data("data"))) for shown in galleries if shown.samples)
+    budget = _Budget(room - fixed)
     for add in (_Gallery.add_sample, _Gallery.add_clips):
         for shown, sample in samples:
             add(shown, sample, budget)

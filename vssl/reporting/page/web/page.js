@@ -370,7 +370,9 @@
     /** Whose sound it is, and a player where its clip is in the page. */
     sounds(condition) {
       return this.sample.heard.filter((each) => each.condition === condition).flatMap(({ id, category, runs }) => {
-        const label = make("span", { className: "heard" }, runs.length ? `${category} (${runs.join(", ")})` : category);
+        const more = runs.length > 2 ? ` and ${runs.length - 2} more` : "";
+        const of = runs.length ? ` (${runs.slice(0, 2).join(", ")}${more})` : "";
+        const label = make("span", { className: "heard", title: runs.join(", ") }, category + of);
         const { data } = this, place = data.clips[id];
         return place !== undefined ? [label, player(() => part(data, place), `${condition} sound of ${this.sample.id}: ${category}`)] : [label];
       });
