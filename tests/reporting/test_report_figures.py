@@ -24,6 +24,7 @@ from tests.helpers.records import GROUPS, OBJECTS, make_sample, summary_of, upsa
 from vssl.analysis.threshold_curves import threshold_curves
 from vssl.config.report import report_figures
 from vssl.core.errors import UsageError
+from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.metrics.auc import AUC, AUCN
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.fscore import FAuc, FLoc
@@ -41,6 +42,7 @@ from vssl.reporting.collection import Group, ReportRun
 from vssl.reporting.figures.curves import density, f_loc, maxima, roc, spread, success_pia
 from vssl.reporting.figures.data import FigureData, mean_shares, separation_roc, thinned
 from vssl.reporting.figures.grid import cut, draw_grid
+from vssl.reporting.figures.overview import overview
 from vssl.reporting.figures.report import ReportFigure, draw_figures, parts_of
 from vssl.reporting.figures.samples import read_scenes
 from vssl.reporting.figures.style import HOUSE_STYLE, Drawing, Figure, look_of, write
@@ -245,6 +247,24 @@ class TestDrawn:
         assert round(noise.get_y()) == names.index("noise")
         assert round(bars_of(panels[0])[1].get_y()) == names.index("offscreen")
 
+    def test_the_overview_has_each_model_at_its_threshold(
+        self, whole: ReportRun, parts: dict[str, FigureData]
+    ) -> None:
+        """The run has no false alarm rates in its summary; marked areas stand for them."""
+        curves = parts["av"].curves["ezvsl"].by_variant["av"]
+        _, line = axes_of(overview, parts["av"])[0].lines
+        rates = [curves.values["false_alarm_rate", name] for name in NEGATIVE_TYPES]
+        np.testing.assert_allclose(line.get_xdata(), 100 * np.mean(rates, axis=0))
+        np.testing.assert_allclose(line.get_ydata(), 100 * curves.ciou)
+        areas = whole.summary[
+            (whole.summary["metric"] == "pia") & whole.summary["condition"].isin(NEGATIVE_TYPES)
+        ].assign(metric="false_alarm_rate")
+        run = replace(whole, summary=pd.concat([whole.summary, areas], ignore_index=True))
+        *_, mark = axes_of(overview, replace(parts["av"], runs=[run]))[0].lines
+        shown = [run.number("pia", name, POLICY)["value"] for name in NEGATIVE_TYPES]
+        at = [100 * np.mean(shown), 100 * run.number("ciou", "positive", POLICY)["value"]]
+        np.testing.assert_allclose(mark.get_xydata()[0], at)
+
     def test_the_f_loc_curve_band_and_marks(
         self, whole: ReportRun, parts: dict[str, FigureData]
     ) -> None:
@@ -368,7 +388,7 @@ class TestGrid:
 
 class TestFiles:
     def test_every_figure_is_there_for_both_variants(self, figures: dict[str, Figure]) -> None:
-        kinds = ["maxima", "f_loc", "success_pia", "roc"]
+        kinds = ["maxima", "f_loc", "success_pia", "roc", "overview"]
         kinds += [f"grid_{n}_{how}" for n in (1, 2, 3) for how in ("old", "new")]
         assert set(figures) == {f"made_corrected_{k}{v}" for k in kinds for v in ("", "_ogl")}
         for figure in figures.values():
