@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 
 from vssl.cli.app import command_parser, console_script, given_path, whole_number
 from vssl.cli.localize import joined_weights, weights_file
@@ -37,13 +39,16 @@ def main() -> None:
     options = parser.parse_intermixed_args()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     weights = joined_weights(options.weights)
-    from vssl.demo.page import open_page
-    from vssl.demo.studio import Studio
-    from vssl.localize.setup import LocalizeOptions
-
     of_data = [word for word in options.overrides if word.startswith(("data=", "data."))]
     others = [word for word in options.overrides if word not in of_data]
-    wanted = LocalizeOptions(
-        options.model, weights, calibration=options.calibration, overrides=others
-    )
-    open_page(Studio(wanted), of_data, options.port)
+    with tempfile.TemporaryDirectory(prefix="vssl-demo-") as folder:  # uploads go with it
+        os.environ["GRADIO_TEMP_DIR"] = folder  # which Gradio reads when it is imported
+        from vssl.demo.inputs import read_scenes
+        from vssl.demo.page import Page
+        from vssl.demo.studio import Studio
+        from vssl.localize.setup import LocalizeOptions
+
+        wanted = LocalizeOptions(
+            options.model, weights, calibration=options.calibration, overrides=others
+        )
+        Page(Studio(wanted), read_scenes(of_data)).serve(options.port)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,14 +23,14 @@ MOST_MEGAPIXELS = 25
 MOST_SECONDS = 60
 """Limits of what the page takes: size of a file, of a picture, and length of a sound or video."""
 
-SCENES = 8
-"""Samples of the embedded benchmark to choose from."""
-_FOREIGN = 2  # sounds that are offered from other pictures
+_SCENES = 8  # pictures of a test set to choose from
+_FOREIGN = 2  # sounds of other pictures that are offered with a picture
+_YOURS = "your sound"
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A sound to choose, with a name that says whether its source is in the picture."""
+    """A sound to choose; its name says whether its source is in the picture, if that is known."""
 
     name: str
     path: Path
@@ -38,14 +38,15 @@ class Sound:
 
 @dataclass(frozen=True)
 class Given:
-    """What is looked at: a picture, or a moment of a video, and the sounds to choose from."""
+    """A picture, or a moment of a video, and the sounds to choose from."""
 
     picture: Path
     sounds: tuple[Sound, ...]
     chosen: int = 0
-    video_seconds: float = 0.0  # 0 for an image
-    second: float = 0.0
     note: str = ""
+    is_video: bool = False
+    seconds: float = 0.0  # length of the video
+    second: float = 0.0  # the moment
 
     @property
     def sound(self) -> Sound:
@@ -54,105 +55,89 @@ class Given:
 
     def choose(self, name: str) -> Given:
         """Choose a sound by its name."""
-        return replace(self, chosen=[each.name for each in self.sounds].index(name))
+        return replace(self, chosen=[each.name for each in self.sounds].index(name), note="")
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A picture of a test set, with the samples that show it."""
+def read_scenes(words: Sequence[str] = ()) -> list[list[Sample]]:
+    """Read the first pictures of a test set with their samples, `data=NAME data.root=DIR ...`.
 
-    name: str
-    samples: tuple[Sample, ...]
-
-
-def read_scenes(words: Sequence[str] = ()) -> list[Scene]:
-    """Read the first pictures of a test set, `data=NAME data.root=DIR ...` as for vssl-evaluate.
-
-    That is the embedded benchmark, which is drawn on first use, if nothing else is given.
+    Without `data=NAME` it is the embedded benchmark, which is drawn on first use.
     """
     embedded = not any(word.startswith("data=") for word in words)
-    few = [f"data.scenes={SCENES}"] if embedded else ["data.limit=16"]
-    config = composed_config("evaluate", [*few, *words])
+    few = f"data.scenes={_SCENES}" if embedded else f"data.limit={2 * _SCENES}"
+    config = composed_config("evaluate", [*words, few])
     groups: dict[str, list[Sample]] = {}
     for sample in build_reader(DataSettings.of(config.data)).listed():
         groups.setdefault(sample.image_group or sample.sample_id, []).append(sample)
-    scenes = []
-    for number, samples in enumerate(list(groups.values())[:SCENES], start=1):
-        names = dict.fromkeys(each.category.replace("_", " ") or "sound" for each in samples)
-        scenes.append(Scene(f"{number}: {', '.join(names)}", tuple(samples)))
-    return scenes
+    return list(groups.values())[:_SCENES]
 
 
-def of_scene(scenes: Sequence[Scene], place: int) -> Given:
+def name_of(scene: Sequence[Sample], place: int) -> str:
+    """Name of a picture: its number and what sounds in it."""
+    return f"{place + 1}: {', '.join(dict.fromkeys(map(_class, scene)))}"
+
+
+def _class(sample: Sample) -> str:
+    return (sample.category or sample.sample_id).replace("_", " ")
+
+
+def of_scene(scenes: Sequence[Sequence[Sample]], place: int) -> Given:
     """Take a picture of a test set, with its own sounds and some of other pictures."""
-    samples = scenes[place].samples
-    own = [Sound(_named(each, "in the picture"), each.audio_path) for each in samples]
-    return Given(samples[0].image_path, (*_distinct(own), *_foreign(scenes, place)))
+    scene = scenes[place]
+    sounds = {f"{_class(each)}, in the picture": each.audio_path for each in scene}
+    shown = {name for each in scene for name in (each.category, *each.image_categories)}
+    own = tuple(Sound(*each) for each in sounds.items())
+    return Given(scene[0].image_path, (*own, *_foreign(scenes, place + 1, shown)))
 
 
-def _named(sample: Sample, where: str) -> str:
-    return f"{sample.category.replace('_', ' ') or sample.sample_id}, {where}"
+def _foreign(
+    scenes: Sequence[Sequence[Sample]], begin: int = 0, shown: Collection[str] = ()
+) -> list[Sound]:
+    """Sounds of the pictures from one on, of classes that are not shown."""
+    found: dict[str, Path] = {}
+    for sample, *_ in (*scenes[begin:], *scenes[:begin]):
+        if not any(name in shown for name in (sample.category, *sample.image_categories)):
+            found.setdefault(f"{_class(sample)}, not in the picture", sample.audio_path)
+    return [Sound(*each) for each in list(found.items())[:_FOREIGN]]
 
 
-def _distinct(sounds: Sequence[Sound]) -> list[Sound]:
-    return list({sound.name: sound for sound in reversed(sounds)}.values())[::-1]
-
-
-def _foreign(scenes: Sequence[Scene], place: int | None = None) -> list[Sound]:
-    """Sounds of pictures after this one, of classes that it does not show."""
-    shown: set[str] = set()
-    if place is not None:
-        shown = {name for each in scenes[place].samples for name in _classes(each)}
-    begin = 0 if place is None else place + 1
-    others = [each for scene in (*scenes[begin:], *scenes[:begin]) for each in scene.samples[:1]]
-    sounds = [Sound(_named(each, "not in the picture"), each.audio_path)
-              for each in others if shown.isdisjoint(_classes(each))]  # fmt: skip
-    return _distinct(sounds)[:_FOREIGN]
-
-
-def _classes(sample: Sample) -> set[str]:
-    return {sample.category or sample.sample_id, *sample.image_categories}
-
-
-def with_picture(given: Given, path: Path, scenes: Sequence[Scene]) -> Given:
-    """Take another picture or video, by its content, and the sounds that go with it.
+def with_picture(given: Given, file: str | Path, scenes: Sequence[Sequence[Sample]]) -> Given:
+    """Take another picture or video, with its own sound, the user's, and some of a test set.
 
     Raises:
         UsageError: for a file that cannot be used, or is beyond the limits.
     """
-    own = [each for each in given.sounds if each.name.startswith(_YOURS)]
-    others = [*own, *_foreign(scenes)]
+    path = Path(file)
+    yours = [each for each in given.sounds if each.name.startswith(_YOURS)]
+    new = Given(path, (*yours, *_foreign(scenes)))
+    missing = "" if yours else f"{path.name} has no sound: record or drop one, or choose another."
     if is_image(path):
         _check_pixels(path, *(image_size(path) or (0, 0)))
         decode_image(read_bytes(path), path)
-        note = "" if own else "A picture has no sound: record or drop one, or choose one below."
-        return Given(path, tuple(others), note=note)
+        return replace(new, note=missing)
     facts = video_facts(path)
     _check_pixels(path, facts.width, facts.height)
     if facts.seconds > MOST_SECONDS:
-        raise _too_long(path, "the video")
+        raise _too_long(path)
     middle = round(facts.seconds / 2, 1)
+    new = replace(new, is_video=True, seconds=facts.seconds, second=middle)
     if not facts.has_sound:
-        note = f"{path.name} has no sound of its own: record or drop one, or choose one below."
-        return Given(path, tuple(others), 0, facts.seconds, middle, note)
+        return replace(new, note=missing)
     check_sound(path)
-    return Given(path, (Sound(_VIDEOS, path), *others), 0, facts.seconds, middle)
+    return replace(new, sounds=(Sound("the video's own sound", path), *new.sounds))
 
 
-_YOURS, _VIDEOS = "your sound", "the video's own sound"
-
-
-def with_sound(given: Given, path: Path) -> Given:
-    """Take a sound from a file, beside those that are there.
+def with_sound(given: Given, file: str | Path) -> Given:
+    """Take the user's sound, beside those that are there.
 
     Raises:
         UsageError: as `check_sound`.
     """
+    path = Path(file)
     check_sound(path)
-    others = [each for each in given.sounds if not each.name.startswith(_YOURS)]
-    return replace(
-        given, sounds=(Sound(f"{_YOURS} ({path.name})", path), *others), chosen=0, note=""
-    )
+    others = (each for each in given.sounds if not each.name.startswith(_YOURS))
+    yours = Sound(f"{_YOURS}, {path.name}", path)
+    return replace(given, sounds=(yours, *others), chosen=0, note="")
 
 
 def check_sound(path: Path) -> None:
@@ -171,7 +156,7 @@ def check_sound(path: Path) -> None:
     except UsageError:
         left = 0  # `inspect_audio` says what is wrong, or knows the format
     if left < 0:
-        raise _too_long(path, "the sound")
+        raise _too_long(path)
     inspect_audio(path)
 
 
@@ -183,27 +168,27 @@ def _check_pixels(path: Path, width: int, height: int) -> None:
         )
 
 
-def _too_long(path: Path, what: str) -> UsageError:
+def _too_long(path: Path) -> UsageError:
     return UsageError(
-        f"{path}: {what} is longer than {MOST_SECONDS} s. Cut it first: ffmpeg -i FILE -t"
-        f" {MOST_SECONDS} part{path.suffix}"
+        f"{path}: is longer than {MOST_SECONDS} s. Cut it first: ffmpeg -i FILE -t {MOST_SECONDS}"
+        f" part{path.suffix}"
     )
 
 
 def read_given(setup: Setup, given: Given) -> tuple[Pixels, list[AudioClip]]:
-    """Read picture and sounds, as vssl-localize does: of a video the sound around the moment.
+    """Read picture and sounds as vssl-localize does: of a video the sound around the moment.
 
     Raises:
         UsageError: for a file that cannot be used.
     """
     paths = [each.path for each in given.sounds]
-    if not given.video_seconds:
+    if not given.is_video:
         pixels = decode_image(read_bytes(given.picture), given.picture)
         return pixels, [read_clip(path, setup.rate) for path in paths]
     facts = video_facts(given.picture)
     frame = frame_at(facts, Fraction(given.second)).frame
-    localizer, clips = setup.localizer, []
-    window = localizer.frontend().window if localizer.uses_audio else None
+    window = setup.localizer.frontend().window if setup.localizer.uses_audio else None
+    clips = []
     for path in paths:
         with opened_sound(path) as stream:
             shift = facts.begin - stream.begin if path == facts.path else 0.0

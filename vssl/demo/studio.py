@@ -5,6 +5,7 @@ All of it follows from the model, what is given and the threshold; what takes ti
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,24 +13,22 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from vssl.analysis.error_rates import ErrorRates
 from vssl.config.catalog import models_at_hand
 from vssl.config.compose import bundled_weights, composed_config, run_folder
 from vssl.config.settings import RunSettings
-from vssl.core.arrays import AnyFloats
 from vssl.demo.inputs import Given, read_given
 from vssl.images import Pixels
 from vssl.localize.figures import outline, resized_map, shrunk
-from vssl.localize.image import native_maps
+from vssl.localize.image import NativeMaps, native_maps
 from vssl.localize.setup import LOCALIZE_POLICY, LocalizeOptions, Setup, read_settings, set_up
 from vssl.localize.threshold import find_threshold
 from vssl.localize.verdict import MapNumbers, Threshold, Verdict, highest, measure
 from vssl.reporting.figures.overlay import in_range, laid_over
 from vssl.runs.evaluate import evaluate
 from vssl.thresholds.base import ThresholdError
-from vssl.types import POSITIVE, AudioClip
+from vssl.types import AudioClip
 
 CALIBRATION_SCENES = 40
 """Drawn scenes, of two samples each, on which models that come with vssl are calibrated."""
@@ -38,13 +37,11 @@ _CALIBRATION = (
     "negatives.noise.draws=5", "negatives.offscreen.draws=5", "threshold=universal_q3",
     "metrics=pia", "bootstrap.resamples=1", "logger=none", "output_root=${paths.cache}/demo",
 )  # fmt: skip
-FALSE_ALARMS = 0.05
-POLICIES = (LOCALIZE_POLICY, f"false_alarm_{100 * FALSE_ALARMS:g}", "fixed")
+POLICIES = (LOCALIZE_POLICY, "false_alarm_5", "fixed")
 """Threshold policies to choose from, as far as a model has them."""
 
 _FIRST = ("tiny_san", "tiny_av", "tiny_deaf")
 _SIDE = 320  # longest side of a drawn map in pixels
-
 Tried = tuple[Threshold | None, ErrorRates | None]
 
 
@@ -57,25 +54,17 @@ class Tuned:
     options: LocalizeOptions
     policies: dict[str, Tried]
 
-    def threshold(self, options: LocalizeOptions, settings: RunSettings | None = None) -> Tried:
-        """Find a threshold and its error rates as `vssl-localize` does."""
-        recipe = self.setup.recipe
-        judged, variant = recipe.transform == "none", recipe.variants[-1]
-        return find_threshold(settings or self.settings, options, variant=variant, judged=judged)
-
 
 @dataclass(frozen=True)
 class Looked:
-    """Maps of a picture under K sounds: the given one, its negatives, and the other sounds."""
+    """Maps of a picture: under the given sound, its negatives, and the other sounds."""
 
     clip: AudioClip  # the given sound
-    similarity: torch.Tensor  # `[K, h, w]`
-    pairings: list[tuple[str, int]]
-    objects: torch.Tensor | None  # `[g, g]`
-    own: int  # number of maps of the given sound and its negatives
-    names: dict[int, str]  # of the maps that are shown
+    native: NativeMaps
+    own: int  # number of maps without those of the other sounds
+    names: dict[int, str]  # of the maps that are shown, the given sound's first
     bounds: tuple[float, float]  # range of colours for all; what is below is drawn as its end
-    picture: AnyFloats  # `[H, W, 3]` in [0, 1], small
+    picture: Pixels  # small
     drawn: dict[int, Pixels]  # shown maps over the picture, without outlines
 
 
@@ -108,7 +97,7 @@ class Studio:
         self.models = lru_cache(1)(self._models)
         self.tuned = lru_cache(3)(self._tuned)
         self.look = lru_cache(8)(self._look)
-        self._tried = lru_cache(512)(self._try)
+        self._at = lru_cache(512)(self._find)
 
     def show(self, model: str, given: Given, choice: str | float) -> Shown:
         """Judge what is given at a threshold: that of a policy by name, or a number.
@@ -118,28 +107,21 @@ class Studio:
         """
         tuned, looked = self.tuned(model), self.look(model, given)
         threshold, rates = (
-            tuned.policies[choice] if isinstance(choice, str) else self._tried(model, choice)
+            tuned.policies[choice] if isinstance(choice, str) else self._at(model, choice)
         )
         setup = replace(tuned.setup, threshold=threshold, rates=rates)
-        maps, numbers = measure(
-            setup.recipe, looked.similarity, looked.pairings, looked.objects, threshold
-        )
-        marked = torch.zeros_like(maps, dtype=torch.bool)
-        if threshold is not None:
-            marked = maps > threshold.value
+        maps, numbers = measure(setup.recipe, *looked.native, threshold)
+        level = np.inf if threshold is None else threshold.value
         cards = []
         for place, name in looked.names.items():
             pixels = looked.drawn[place].copy()
-            if threshold is not None:
-                resized = resized_map(maps[place], pixels.shape[:2])
-                for edge, grey in outline(resized, threshold.value):
-                    pixels[edge] = grey
-            either = int((marked[0] | marked[place]).sum())
-            both = int((marked[0] & marked[place]).sum())
-            overlap = both / either if place and either else None
+            for edge, grey in outline(resized_map(maps[place], pixels.shape[:2]), level):
+                pixels[edge] = grey
+            first, this = maps[0] > level, maps[place] > level
+            either = int((first | this).sum())
+            overlap = int((first & this).sum()) / either if place and either else None
             cards.append(Card(name, pixels, numbers[place], overlap))
-        verdict = setup.judge([numbers[: looked.own]], video=False)
-        return Shown(cards, looked, setup, verdict)
+        return Shown(cards, looked, setup, setup.judge([numbers[: looked.own]], video=False))
 
     def _models(self) -> list[str]:
         """Names of the models whose weights are at hand, the command line's first."""
@@ -147,79 +129,76 @@ class Studio:
         with self._alone:
             return list(dict.fromkeys([self.options.model, *_FIRST, *models_at_hand(paths)]))
 
-    def _try(self, model: str, value: float) -> Tried:
-        tuned = self.tuned(model)
-        return tuned.threshold(replace(tuned.options, threshold=value))
-
-    def _options(self, model: str) -> LocalizeOptions:
-        """Options of a model; `model.*`, weights and calibration are the command line's model's."""
-        if model == self.options.model:
-            return self.options
-        words = [each for each in self.options.overrides if not each.startswith("model.")]
-        return LocalizeOptions(model, noise_draws=self.options.noise_draws, overrides=words)
-
     def _tuned(self, model: str) -> Tuned:
+        """Set a model up; `model.*`, weights and calibration are of the command line's model."""
+        options = self.options
+        if model != options.model:
+            words = [each for each in options.overrides if not each.startswith("model.")]
+            options = LocalizeOptions(model, overrides=words)
         with self._alone:
-            return self._tune(self._options(model))
-
-    def _tune(self, options: LocalizeOptions) -> Tuned:
-        settings = read_settings(options)
-        bundled = Path(bundled_weights("")).parent
-        paths = settings.model.weights.values()
-        if options.calibration is None and all(path.parent == bundled for path in paths):
-            options = replace(options, calibration=_calibrated(options))
-        policies: dict[str, Tried] = {}
-        tuned = Tuned(set_up(options), settings, options, policies)
-        learnt, stated, fixed = POLICIES
-        with suppress(ThresholdError):  # a model that the policy does not exist for
-            policies[learnt] = tuned.threshold(options)
-        with suppress(ThresholdError):  # no calibration run, or one of too few images
-            policies[stated] = tuned.threshold(replace(options, false_alarms=FALSE_ALARMS))
-        with suppress(ThresholdError):  # in units of another map
+            settings = read_settings(options)
+            bundled, paths = Path(bundled_weights("")).parent, settings.model.weights.values()
+            if options.calibration is None and all(path.parent == bundled for path in paths):
+                options = replace(options, calibration=_calibrated(options))
+            tuned = Tuned(set_up(options), settings, options, {})
+            learnt, stated, fixed = POLICIES
             constant = read_settings(replace(options, policy=fixed))
-            policies[fixed] = tuned.threshold(options, constant)
-        for name in [name for name, (threshold, _) in policies.items() if threshold is None]:
-            del policies[name]
+        for name, found_in, given in (
+            (learnt, settings, options),
+            (stated, settings, replace(options, false_alarms=0.05)),
+            (fixed, constant, options),
+        ):
+            # no calibration run or too small a one, or in units of another map
+            with suppress(ThresholdError):
+                found = _threshold(replace(tuned, settings=found_in), given)
+                tuned.policies.update({} if found[0] is None else {name: found})
         return tuned
+
+    def _find(self, model: str, value: float) -> Tried:
+        tuned = self.tuned(model)
+        return _threshold(tuned, replace(tuned.options, threshold=value))
 
     def _look(self, model: str, given: Given) -> Looked:
         setup = self.tuned(model).setup
         pixels, clips = read_given(setup, given)
         sounds = list(zip(given.sounds, clips, strict=True))
         sounds.insert(0, sounds.pop(given.chosen))
-        similarity, pairings, objects = native_maps(
-            setup, pixels, given.picture, [(sound.path, clip) for sound, clip in sounds]
-        )
-        maps, numbers = measure(setup.recipe, similarity, pairings, objects, None)
-        own = len(pairings) - len(sounds) + 1
-        places = highest(numbers[:own])
-        names = {places.pop(POSITIVE): sounds[0][0].name}
-        names |= {own + n: sound.name for n, (sound, _) in enumerate(sounds[1:])}
-        draws = setup.facts["draws"]
-        for condition, place in places.items():
-            many = f", highest of {draws[condition]}" if draws[condition] > 1 else ""
-            names[place] = condition + many
-        bounds, picture = setup.bounds, shrunk(pixels, _SIDE)
-        if not np.isfinite(bounds).all():
-            finite = maps[list(names)].nan_to_num(0.0)
-            bounds = float(finite.min()), float(finite.max()) + 1e-12
-        else:  # values below 0 mark nothing, and few models come near their largest
-            low, high = 0.0 if bounds[0] < 0 < bounds[1] else bounds[0], bounds[1]
-            highest_shown = float(maps[list(names)].nan_to_num(low).max())
-            bounds = low, max((low + high) / 2, min(highest_shown, high))
-        drawn = {}
+        native = native_maps(setup, pixels, given.picture, [(s.path, clip) for s, clip in sounds])
+        maps, numbers = measure(setup.recipe, *native, None)
+        own = len(maps) - len(sounds) + 1
+        names = dict(enumerate((sound.name for sound, _ in sounds[1:]), start=own))
+        for condition, place in highest(numbers[:own]).items():
+            draws = setup.facts["draws"].get(condition, 1)
+            names[place] = condition + (f", highest of {draws}" if draws > 1 else "")
+        names = {0: sounds[0][0].name, **{n: name for n, name in names.items() if n}}
+        shown, (low, high) = maps[list(names)].nan_to_num(0.0), setup.bounds
+        if np.isfinite([low, high]).all():
+            # values below 0 mark nothing, and few models come near the highest that can be
+            low = 0.0 if low < 0 < high else low
+            high = max((low + high) / 2, min(math.ceil(100 * float(shown.max())) / 100, high))
+        else:
+            low, high = float(shown.min()), float(shown.max()) + 1e-12
+        picture, drawn = shrunk(pixels, _SIDE), {}
         for place in names:
             resized = resized_map(maps[place], picture.shape[:2]).numpy()
-            drawn[place] = (255 * laid_over(picture, in_range(resized, bounds))).astype(np.uint8)
-        return Looked(sounds[0][1], similarity, list(pairings), objects, own, names, bounds,
-                      picture, drawn)  # fmt: skip
+            heat = laid_over(picture, in_range(resized, (low, high)))
+            drawn[place] = (255 * heat).astype(np.uint8)
+        small = (255 * picture).astype(np.uint8)
+        return Looked(sounds[0][1], native, own, names, (low, high), small, drawn)
+
+
+def _threshold(tuned: Tuned, options: LocalizeOptions) -> Tried:
+    """Find a threshold and its error rates as `vssl-localize` does."""
+    recipe = tuned.setup.recipe
+    return find_threshold(
+        tuned.settings, options, variant=recipe.variants[-1], judged=recipe.transform == "none"
+    )
 
 
 def _calibrated(options: LocalizeOptions) -> Path:
     """Evaluate a model on drawn scenes that the page does not show, once; the run is kept."""
-    config = composed_config(
-        "evaluate", [f"model={options.model}", *options.overrides, *_CALIBRATION]
-    )
+    words = [f"model={options.model}", *options.overrides, *_CALIBRATION]
+    config = composed_config("evaluate", words)
     folder = Path(run_folder(_root_=config)).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     evaluate(RunSettings.of(config), folder, quiet=True, wait=True)
