@@ -52,7 +52,10 @@ HYDRA = {
 
 ARGPARSE = {
     f"vssl-{name}": f"vssl.cli.{name}"
-    for name in ("audit", "check", "compare", "dashboard", "localize", "models", "paper", "report")
+    for name in (
+        *("audit", "check", "compare", "dashboard", "demo", "localize", "models", "paper"),
+        "report",
+    )
 } | {
     "vssl-thresholds": "vssl.cli.thresholds",
     "vssl-export-plan": "vssl.cli.export_plan",

@@ -19,6 +19,7 @@ COMMANDS = {
     "thresholds": "how good universal thresholds are, and how they transfer",
     "audit": "what each switch of protocol=released does to the numbers",
     "localize": "does something in this image or video make this sound, and where?",
+    "demo": "a page to change the sound of a picture and watch the map",
     "prepare": "the frames and sounds of a test set, from its videos",
     "export-plan": "images and sounds of an evaluation, for a model that vssl cannot run",
     "train": "train a model that vssl evaluates, with or without negative audio",

@@ -69,9 +69,7 @@ def read_entries(overrides: Sequence[str] = (), names: Collection[str] = ()) -> 
     """
     entries = []
     for name in names or group_names("model"):
-        model = composed_config("models", [*overrides, f"model={name}"]).model
-        facts: Any = OmegaConf.to_container(model, resolve=True)
-        settings = ModelSettings.of({"image": None, **facts})
+        facts, settings = _configured(name, overrides)
         try:
             with torch.device("meta"):
                 network = make_network(settings)
@@ -89,6 +87,33 @@ def read_entries(overrides: Sequence[str] = (), names: Collection[str] = ()) -> 
     with torch.device("meta"):
         entries.append(Entry(_OBJECT_PRIOR, prior, ObjectPrior(), {"": path}))
     return entries
+
+
+def _configured(name: str, overrides: Sequence[str]) -> tuple[dict[str, Any], ModelSettings]:
+    """Configuration of a model."""
+    model = composed_config("models", [*overrides, f"model={name}"]).model
+    facts: Any = OmegaConf.to_container(model, resolve=True)
+    return facts, ModelSettings.of({"image": None, **facts})
+
+
+def models_at_hand(overrides: Sequence[str] = ()) -> list[str]:
+    """Names of the models that run as they are: all of their checkpoint files are there.
+
+    Left out are models that are told the ground truth, and stored maps.
+    """
+    found = [
+        name
+        for name in group_names("model")
+        if all(path.is_file() for path in _configured(name, overrides)[1].weights.values())
+    ]
+    return [
+        entry.name
+        for entry in (read_entries(overrides, found) if found else ())
+        if isinstance(entry.network, LocalizationModel)
+        and not entry.network.knows
+        and entry.network.map_size != (0, 0)
+        and set(entry.layouts) <= set(entry.weights)
+    ]
 
 
 @dataclass(frozen=True)

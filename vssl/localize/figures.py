@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
-from vssl.core.arrays import Floats
+from vssl.core.arrays import Floats, Mask
 from vssl.images import Pixels, as_tensor
 from vssl.localize.verdict import MapNumbers, Threshold, Verdict, distinguishable, in_percent
 from vssl.reporting.figures.overlay import COLOURS, in_range, laid_over, layer
@@ -105,7 +105,7 @@ def draw_pair(
     Maps are drawn in `bounds`, or in their own range if that is infinite. Values above the
     threshold are outlined in white.
     """
-    picture = _shrunk(pixels)
+    picture = shrunk(pixels)
     height, width = picture.shape[:2]
     if not np.isfinite(bounds).all():
         maps = torch.stack([localization for _, localization, _ in columns])
@@ -125,7 +125,7 @@ def draw_pair(
 
     _panel(figure, box(0, wide), picture, "image")
     for place, (name, localization, numbers) in enumerate(columns, start=1):
-        resized = _resized(localization, (height, width)).numpy()
+        resized = resized_map(localization, (height, width)).numpy()
         shown = laid_over(picture, in_range(resized, bounds))
         axes = _panel(figure, box(place, wide), shown, name)
         if threshold is not None and resized.min() < threshold.value < resized.max():
@@ -147,15 +147,15 @@ def draw_pair(
     figure.savefig(path)
 
 
-def _resized(localization: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Resize a map `[h, w]`."""
+def resized_map(localization: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resize a map `[h, w]` to `[H, W]`."""
     return F.interpolate(localization[None, None], size=size, mode="bilinear")[0, 0]
 
 
-def _shrunk(pixels: Pixels) -> np.ndarray[Any, Any]:
-    """Shrink an image to at most `_LONGEST` pixels a side, `[H, W, 3]` in [0, 1]."""
+def shrunk(pixels: Pixels, longest: int = _LONGEST) -> np.ndarray[Any, Any]:
+    """Shrink an image to a longest side in pixels, `[H, W, 3]` in [0, 1]."""
     image = as_tensor(pixels)
-    scale = _LONGEST / max(image.shape[1:])
+    scale = longest / max(image.shape[1:])
     if scale < 1:
         size = [max(1, round(side * scale)) for side in image.shape[1:]]
         image = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
@@ -263,16 +263,11 @@ def frame_layer(
     Returns a factor `[H, W, 1]` and a summand `[H, W, 3]`, float32: `pixels * factor + summand` is
     the drawn frame.
     """
-    resized = _resized(localization, size)
+    resized = resized_map(localization, size)
     colours, weights = layer(in_range(resized.numpy(), bounds))
     factor, summand = (1 - weights).astype(np.float32), (255 * colours * weights).astype(np.float32)
     if threshold is not None:
-        mask = (resized > threshold.value).float()[None, None]
-        line = max(1, round(min(size) / 240))
-        for side, colour in ((mask, 255), (1 - mask, 0)):
-            # pixels near the other side, without those at the border of the frame
-            near = F.max_pool2d(F.pad(1 - side, (line,) * 4), 2 * line + 1, stride=1)
-            edge = (side * near)[0, 0].numpy() > 0
+        for edge, colour in outline(resized, threshold.value):
             factor[edge], summand[edge] = 0, colour
     image = Image.new("RGB", (size[1], bar_height(size[0])), _BAR_COLOUR)
     texts = _wordings(numbers, threshold, judged=judged, p=p)
@@ -280,6 +275,19 @@ def frame_layer(
     bar = np.asarray(image)[-size[0] :]
     factor[-len(bar) :], summand[-len(bar) :] = 0, bar
     return factor, summand
+
+
+def outline(localization: torch.Tensor, threshold: float) -> Iterator[tuple[Mask, int]]:
+    """Outline what a map `[H, W]` marks: pixels `[H, W]` inside of the border, and outside of it.
+
+    Each with its grey value, 255 and 0.
+    """
+    mask = (localization > threshold).float()[None, None]
+    line = max(1, round(min(localization.shape) / 240))
+    for side, grey in ((mask, 255), (1 - mask, 0)):
+        # pixels near the other side, without those at the border of the frame
+        near = F.max_pool2d(F.pad(1 - side, (line,) * 4), 2 * line + 1, stride=1)
+        yield (side * near)[0, 0].numpy() > 0, grey
 
 
 def bar_height(height: int) -> int:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from PIL import Image
 from rich.console import Console
 
 from vssl.audio import inspect_audio, read_clip
-from vssl.images import decode_image, read_bytes
+from vssl.images import Pixels, decode_image, read_bytes
 from vssl.localize.figures import Captions, draw_pair
 from vssl.localize.output import Output, file_facts, say
 from vssl.localize.setup import LocalizeOptions, Setup, set_up
 from vssl.localize.verdict import MapNumbers, highest, in_percent, measure
 from vssl.reporting.tables.model import Table, text_columns, text_row
 from vssl.reporting.tables.render import show_table
-from vssl.types import POSITIVE
+from vssl.types import POSITIVE, AudioClip
 
 PICTURE_FILE = "localize.png"
 
@@ -32,17 +33,12 @@ def localize_image(picture: Path, sound: Path, options: LocalizeOptions, output:
     inspect_audio(sound)
     setup = set_up(options)  # once the files are known to be usable
     clip = read_clip(sound, setup.rate)
-    pairings, negatives = setup.encode_negatives(clip, sound)
-    vectors = torch.stack([*setup.encode([clip], sound), *negatives])
-    prepared = setup.localizer.prepare(pixels, picture.name)
-    native = setup.localizer.localize([prepared], vectors[None], pairings)
-    similarity = native.similarity[0]
-    objects = None if native.objects is None else native.objects[0]
-    maps, numbers = measure(setup.recipe, similarity, pairings, objects, setup.threshold)
+    native = native_maps(setup, pixels, picture, [(sound, clip)])
+    maps, numbers = measure(setup.recipe, *native, setup.threshold)
     verdict = setup.judge([numbers], video=False)
 
     results = Output(output, setup)
-    results.save_maps(pairings, similarity, objects)
+    results.save_maps(native.pairings, native.similarity, native.objects)
     title = f"{sound.name} in {picture.name}"
     draw_pair(
         output / PICTURE_FILE,
@@ -61,6 +57,37 @@ def localize_image(picture: Path, sound: Path, options: LocalizeOptions, output:
     show_table(Console(highlight=False), _numbers_table(title, numbers, setup))
     results.show(verdict)
     say(f"picture, numbers and native maps: {output}")
+
+
+class NativeMaps(NamedTuple):
+    """Native maps of an image under K sounds."""
+
+    similarity: torch.Tensor  # `[K, h, w]`
+    pairings: Sequence[tuple[str, int]]  # K pairs (audio condition, draw)
+    objects: torch.Tensor | None  # `[g, g]`
+
+
+def native_maps(
+    setup: Setup, pixels: Pixels, picture: Path, sounds: Sequence[tuple[Path, AudioClip]]
+) -> NativeMaps:
+    """Compute the maps of an image under a sound, under its negatives, and under other sounds.
+
+    The image `[H, W, 3]` and the sounds, the given one first, come with their files, for messages.
+    Other sounds are further draws of the positive condition, behind the negatives.
+
+    Raises:
+        UsageError: for a sound that the model cannot take.
+    """
+    (sound, clip), *others = sounds
+    pairings, negatives = setup.encode_negatives(clip, sound)
+    vectors = [*setup.encode([clip], sound), *negatives]
+    for draw, (path, other) in enumerate(others, start=1):
+        pairings.append((POSITIVE, draw))
+        vectors += setup.encode([other], path)
+    prepared = setup.localizer.prepare(pixels, picture.name)
+    native = setup.localizer.localize([prepared], torch.stack(vectors)[None], pairings)
+    objects = None if native.objects is None else native.objects[0]
+    return NativeMaps(native.similarity[0], pairings, objects)
 
 
 def _warn_if_turned(picture: Path) -> None:
