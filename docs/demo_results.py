@@ -28,15 +28,15 @@ PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmark.md")
 CHOSEN = ("tiny_deaf", "tiny_av", "tiny_san", "deaf_best")
 """Models in README's table; those of the picture are the ones with a word on their training."""
 
-COLUMNS = {
-    "cIoU ↑ as the field tests": "cIoU ↑ object_area",
-    "marks something in silence ↓": "FA fixed silence ↓",
-    "in noise ↓": "FA fixed noise ↓",
-    "in offscreen sounds ↓": "FA fixed offscreen ↓",
-    "moves with the sound ↑": "swap ↑ fixed",
-    "cIoU ↑ at 10 % false alarms": "cIoU ↑ false_alarm_10",
+ROWS = {
+    "Tested as the field does: cIoU ↑": "cIoU ↑ object_area",
+    "Marks something in silence ↓": "FA fixed silence ↓",
+    "Marks something in noise ↓": "FA fixed noise ↓",
+    "Marks something under an offscreen sound ↓": "FA fixed offscreen ↓",
+    "Moves to the object that sounds: swap ↑": "swap ↑ fixed",
+    "What is left at 10 % of false alarms: cIoU ↑": "cIoU ↑ false_alarm_10",
 }
-"""README's columns, and their names in the sweep's table."""
+"""Rows of README's table, and the columns of the sweep's table that they are."""
 
 LEARNT = ("universal_q3", "false_alarm_10")
 TRAINED = {
@@ -67,10 +67,10 @@ def table_of(text: str) -> pd.DataFrame:
 
 
 def readme_table(whole: pd.DataFrame) -> str:
-    """README's table: chosen rows and columns, without intervals."""
-    part = whole.loc[list(CHOSEN), list(COLUMNS.values())].map(lambda cell: cell.split(" ")[0])
-    rows = [["", *COLUMNS], ["---", *["---:"] * len(COLUMNS)]]
-    rows += [[f"`{name}`", *cells] for name, cells in zip(part.index, part.to_numpy(), strict=True)]
+    """README's table: chosen models and numbers, without intervals."""
+    part = whole.loc[list(CHOSEN), list(ROWS.values())].map(lambda cell: cell.split(" ")[0]).T
+    rows = [["", *(f"`{name}`" for name in CHOSEN)], ["---", *["---:"] * len(CHOSEN)]]
+    rows += [[name, *cells] for name, cells in zip(ROWS, part.to_numpy(), strict=True)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 

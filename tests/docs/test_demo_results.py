@@ -121,20 +121,22 @@ def test_the_first_evaluation(name: str, tmp_path: Path) -> None:
         tmp_path / "run", f"model={name}", command, "subsets=[]", "bootstrap.resamples=200",
         "metrics=[ciou,pia,false_alarm_rate,swap_delta,auroc,f_loc]",
     )  # fmt: skip
-    (row,) = re.findall(rf"^ {name} +(.*)$", START, re.M)
-    for shown, place in zip(row.split(), COLUMNS.values(), strict=True):
+    header, _, *lines = re.findall(r"^\|(.*)\|$", START, re.MULTILINE)
+    column = header.split("|").index(f" `{name}` ")
+    row = [line.split("|")[column].strip() for line in lines]
+    for shown, place in zip(row, COLUMNS.values(), strict=True):
         assert float(shown) == pytest.approx(percent(summary, *place), abs=0.5), place
     says = in_words(summary, **OVERVIEW)
     assert ("It does not listen" if name == "tiny_deaf" else "It listens") in says
     if name == "tiny_deaf":
-        first, alarm, _, _, swap, _, left, _ = row.split()
+        first, alarm, _, _, swap, _, left, _ = row
         text = " ".join(START.split())
         assert f"scores {float(first):.0f} on the usual test" in text
         for sentence in (
             f"{first} is lower than its neighbours",
             f"something that is not there: {alarm} in each",
             f"here it is {swap}.",
-            f"Of the first column {left} remains",
+            f"Of the first row {left} remains",
         ):
             assert sentence in text
 
