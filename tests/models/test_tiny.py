@@ -1,4 +1,4 @@
-"""The bundled models: what is bundled. tests/docs/test_demo_results.py evaluates them."""
+"""The bundled models: what is bundled. tests/docs/test_first_pages.py evaluates them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages say of the small models: README, docs/benchmark.md and docs/start.md.
+"""The first pages: what they say of the small models, and the options of docs/evaluate.md.
 
 The tables of `make demo` are compared with one another, with the kept results, and with one model
 that is evaluated again; that of the first evaluation with its command.
@@ -43,6 +43,13 @@ OVERVIEW = {
     "equal": "false_alarm_10",
     "universal": "universal_q3",
 }
+
+
+def test_the_options_are_those_of_the_help() -> None:
+    page = (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    text = (ROOT / "conf/hydra/help/vssl_evaluate.yaml").read_text(encoding="utf-8")
+    told = set(re.findall(r"^    ([a-z_.]+)=", text[text.index("Usual options") :], re.MULTILINE))
+    assert told <= set(re.findall(r"`([a-z_.]+)=", page))
 
 
 def percent(summary: pd.DataFrame, metric: str, condition: str, policy: str) -> float:
