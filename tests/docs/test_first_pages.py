@@ -125,8 +125,8 @@ def test_the_first_evaluation(name: str, tmp_path: Path) -> None:
         r"^    vssl-evaluate -m model=tiny_deaf,tiny_av,tiny_san (.*)", START, re.M
     )
     summary = run(
-        tmp_path / "run", f"model={name}", *command.split(), "subsets=[]", "bootstrap.resamples=200",
-        "metrics=[ciou,pia,false_alarm_rate,swap_delta,auroc,f_loc]",
+        tmp_path / "run", f"model={name}", *command.split(), "bootstrap.resamples=200",
+        "metrics=[ciou,pia,false_alarm_rate,swap_delta,auroc,f_loc]", "subsets=[]",
     )  # fmt: skip
     header, _, *lines = re.findall(r"^\|(.*)\|$", START, re.MULTILINE)
     column = header.split("|").index(f" `{name}` ")
