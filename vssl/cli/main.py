@@ -32,6 +32,7 @@ _BEGIN = """
 begin:  vssl evaluate -m model=tiny_deaf data.scenes=40   a small model on drawn scenes
         vssl evaluate -m experiment=debug                 every part of vssl on four samples
         vssl COMMAND --help                               options and examples of a command
+        vssl demo                                         change the sound, watch the map
 read:   docs/start.md, ten minutes; docs/evaluate.md; help(vssl) in Python
 """
 
