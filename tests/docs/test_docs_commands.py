@@ -209,9 +209,8 @@ def check(line: str, own: Path) -> None:
             assert arguments[0] == "-c"
             compile(source, line, "exec")
     else:
-        assert program in ELSEWHERE | {"docs/images/benchmark.py", "docs/metrics_table.py"}, (
-            f"what is {program}?"
-        )
+        scripts = {"docs/images/benchmark.py", "docs/metrics_table.py", "docs/demo_results.py"}
+        assert program in ELSEWHERE | scripts, f"what is {program}?"
 
 
 @pytest.mark.parametrize("line", COMMANDS.values(), ids=COMMANDS)
@@ -262,7 +261,7 @@ def test_the_training_command_runs(
 
 
 def test_the_commands_on_finished_runs_run(tmp_path: Path) -> None:
-    """README's, that need neither weights nor the paper's data."""
+    """Those of docs/evaluate.md that need neither weights nor the paper's data."""
     few = ("data.scenes=3", "negatives=silence", "bootstrap.resamples=10", "subsets=[]")
     run(tmp_path / "run", "model=tiny_av", *few, *FAST, "threshold=standard")
     quick = {
@@ -271,7 +270,7 @@ def test_the_commands_on_finished_runs_run(tmp_path: Path) -> None:
         "vssl-thresholds RUN": ["--resamples", "10"],
         "vssl-report ": ["--no-page", "--no-figures"],
     }
-    page = commands(ROOT / "README.md")
+    page = commands(ROOT / "docs" / "evaluate.md")
     for begin, options in quick.items():
         line = next(each for each in page if each.startswith(begin))
         program, *arguments = [word.replace("RUN", "run") for word in words(line)]

@@ -30,10 +30,11 @@ COMMANDS = {
 """Commands with a line each. `vssl.cli.<command>`, `_` for `-`, has the command's `main`."""
 
 _BEGIN = """
-begin:  vssl evaluate model=tiny_san          a small trained model on the embedded benchmark
-        vssl evaluate -m experiment=debug     every part of vssl on four samples
-        vssl COMMAND --help                   options and examples of a command
-read:   README.md, docs/; help(vssl) in Python is a tour of the Python interface
+begin:  vssl evaluate -m model=tiny_deaf data.scenes=40   a small model on drawn scenes
+        vssl evaluate -m experiment=debug                 every part of vssl on four samples
+        vssl COMMAND --help                               options and examples of a command
+        vssl demo                                         change the sound, watch the map
+read:   docs/start.md, ten minutes; docs/evaluate.md; help(vssl) in Python
 """
 
 
