@@ -23,7 +23,7 @@ What there is:
     vssl.types          plain values: `Sample`, `AudioClip`
     vssl.UsageError     raised for any fault in what is given, with what to do
 
-Where to read on: docs/python.md (this, in more words), docs/metrics.md (definitions),
+Where to read on: docs/python.md (this, in more words), docs/notebooks/, docs/metrics.md,
 docs/own-model.md (a model by a class and a yaml), docs/protocols.md (how numbers come about). The
 commands do the same without Python: `vssl-evaluate --help`.
 """

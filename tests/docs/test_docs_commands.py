@@ -1,33 +1,40 @@
-"""The commands of the documentation: each is parsed and composed, and those that can are run.
+"""Every block of the documentation is run, or parsed and composed; a block of another kind fails.
 
-A command is a line of an indented block, or inline code that begins with one of vssl's programs. A
-block that is neither a command nor known text fails, so that new ones are covered.
+What a command or some Python needs decides: what needs neither weights nor data is run.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
+import csv
 import importlib
 import importlib.util
+import inspect
+import json
 import re
 import runpy
-import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import yaml
 from hydra import initialize_config_module
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
+from hydra.utils import get_object
 
-from tests.helpers.running import FAST, command, composed, run
+import vssl
+from tests.docs import pages
+from tests.docs.pages import ROOT, Block, blocks, commands, done, words
+from tests.helpers.running import FAST, composed, run
 from vssl.cli.evaluate import limit_as_override
-from vssl.cli.main import COMMANDS as COMMANDS_OF_VSSL
 from vssl.config.build import build_policies
 from vssl.config.compose import register_resolvers
 from vssl.config.settings import RunSettings, TrainingSettings
@@ -36,95 +43,56 @@ from vssl.runs.evaluate import check_request
 from vssl.runs.sweep import planned_jobs
 from vssl.runs.train import train
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = (
-    *sorted((ROOT / "docs").glob("*.md")),
-    *(ROOT / name for name in ("README.md", "experiments/README.md", "CONTRIBUTING.md")),
-)
-HYDRA = {
-    "vssl-evaluate": "evaluate",
-    "vssl-prepare": "prepare",
-    "vssl-rescore": "rescore",
-    "vssl-train": "train",
-    "experiments/train_tiny.py": "train",
-}
-"""Programs that Hydra configures, and their primary configuration."""
+EXAMPLES = (ROOT / "docs" / "own_model", ROOT / "docs" / "extending")
+"""Folders of files that pages show."""
 
-ARGPARSE = {
-    f"vssl-{name}": f"vssl.cli.{name}"
-    for name in (
-        *("audit", "check", "compare", "dashboard", "demo", "localize", "models", "paper"),
-        "report",
-    )
-} | {
-    "vssl-thresholds": "vssl.cli.thresholds",
-    "vssl-export-plan": "vssl.cli.export_plan",
-}
-"""Programs with options, and their modules."""
+TESTED_APART = ("stored-maps.md", "validation-loop.md", "metrics.md")
+"""Pages whose Python wants more than a finished run."""
 
-ELSEWHERE = {"git", "pip", "wandb", "pre-commit", "export", "."}
-"""Programs that are not vssl's, and need a network or change the shell."""
+MORE = r"/weights|/data|\.pth|weights=|FILE|DIR|FOLDER|released|published|outputs/|mynets|--config"
+"""What asks for weights, a test set, a run of another kind, or a package of one's own."""
 
-PROGRAMS = {*HYDRA, *ARGPARSE, *ELSEWHERE, "vssl", "make", "python", "cd"}
+QUICK = dict.fromkeys(("vssl-compare", "vssl-thresholds"), ("--resamples", "10"))
+QUICK |= {"vssl-rescore": ("subsets=[]",), "vssl-report": ("--no-page", "--no-figures")}
+"""Programs that ask finished runs, and options that make them quick."""
 
-TEXT = re.compile(r"[\w_]+ = |\d |\[\d|A A |how often this is wrong|cli +parses", re.ASCII)
-"""How a block begins that is a formula, a list, an output or a picture."""
-
-NAMES = {"threshold=NAME": "threshold=universal_q3", "model=a,b": "model=center,random"}
-"""Placeholders that must be something which exists."""
+MODELS = {"mine", "center", "random", "deaf_best", "tiny_av", "tiny_san", "tiny_deaf"}
+BLOCKS = [block for page in pages.PAGES for block in blocks(page)]
+COMMANDS = {" ".join(words(line)): line for page in pages.PAGES for line in commands(page)}
 
 
-def blocks(text: str) -> Iterator[list[str]]:
-    """Indented blocks, and fenced ones of shell commands, as lines."""
-    for language, fenced in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-        if language in ("sh", "bash", "shell", "console"):
-            yield fenced.splitlines()
-        else:
-            known = ("", "py", "python", "yaml")
-            assert language in known, f"a block of {language}: run it, or say why"
-            assert fenced.split()[0] not in PROGRAMS, f"{fenced}: wants to be an indented block"
-    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    for indented in re.findall(r"(?<=\n\n)(?: {4}.*\n)+", text):
-        if not TEXT.match(indented.strip()):
-            yield [line[4:] for line in indented.splitlines()]
-
-
-def words(line: str) -> list[str]:
-    """A command's words, its placeholders filled: any number of `RUN`s is one."""
-    line = re.sub(r"(?<= )\[([^\]]+)\](?= |$)", r"\1", line)  # what may be left out is there
-    line = re.sub(r"<[^<>]+>", "RUN", line).replace(" ...", "")
-    program, *rest = [NAMES.get(word, word) for word in shlex.split(line, comments=True)]
-    if program == "vssl" and rest and rest[0] in COMMANDS_OF_VSSL:
-        program, *rest = f"vssl-{rest[0]}", *rest[1:]
-    return [program, *rest]
-
-
-def commands(page: Path) -> list[str]:
-    """Command lines of a page."""
-    text = page.read_text(encoding="utf-8")
-    found = [
-        line.strip()
-        for block in blocks(text)
-        for line in "\n".join(block).replace("\\\n", " ").splitlines()
-    ]
-    inline = re.findall(r"(?<!`)`((?:vssl(?:-[a-z]+)?|python|make)\s[^`]+)`", text)
-    return [*found, *(" ".join(line.split()) for line in inline)]
-
-
-COMMANDS = {" ".join(words(line)): line for page in PAGES for line in commands(page)}
+def runs_here(line: str) -> bool:
+    """Whether a command needs at most the embedded benchmark, or a finished run of it."""
+    program, *arguments = words(line)
+    if program == "vssl-evaluate" and not re.search(MORE, line):
+        given = dict(each.split("=", 1) for each in arguments if "=" in each)
+        models = {*given.get("model", "tiny_av").split(",")}
+        return given.get("data") in (None, "synthetic") and models <= MODELS and "+" not in line
+    return program in QUICK and not re.search(MORE, line)
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`conf/` of a user who has followed the pages on own models, other parts, and training."""
     folder = tmp_path_factory.mktemp("own")
-    shutil.copytree(ROOT / "docs" / "own_model", folder, dirs_exist_ok=True)
-    shutil.copytree(ROOT / "docs/extending/mypkg/conf", folder / "conf", dirs_exist_ok=True)
+    shutil.copytree(EXAMPLES[0], folder, dirs_exist_ok=True)
+    shutil.copytree(EXAMPLES[1] / "mypkg/conf", folder / "conf", dirs_exist_ok=True)
     (folder / "conf" / "model" / "mine.yaml").write_text("defaults:\n  - tiny_av\n")
-    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    shown, _ = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    (folder / "conf" / "training" / "mine.yaml").write_text(shown)
+    for block in BLOCKS:
+        if block.file.startswith("conf/") and not (folder / block.file).exists():
+            (folder / block.file).write_text(block.text)
     return folder / "conf"
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run, for code and commands that ask for one."""
+    folder = tmp_path_factory.mktemp("work")
+    few = ("data.scenes=3", "negatives=silence", "threshold=standard", "bootstrap.resamples=10")
+    run(folder / "outputs" / "RUN", "model=tiny_av", *few, *FAST)
+    for name in ("run", "RUN"):
+        (folder / name).symlink_to(folder / "outputs" / "RUN")
+    return folder
 
 
 class ParsedError(BaseException):
@@ -135,16 +103,15 @@ def options_of(program: Callable[[], Any], arguments: list[str]) -> argparse.Nam
     """What a program's own parser makes of arguments."""
 
     def stop(parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        options, unknown = parser.parse_known_intermixed_args(arguments)
-        assert not unknown
-        raise ParsedError(options)
+        raise ParsedError(*parser.parse_known_intermixed_args(arguments))
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("parse_args", "parse_intermixed_args"):
-            patch.setattr(argparse.ArgumentParser, name, stop)
+        patch.setattr(argparse.ArgumentParser, "parse_args", stop)
+        patch.setattr(argparse.ArgumentParser, "parse_intermixed_args", stop)
         with pytest.raises(ParsedError) as caught:
             program()
-    options: argparse.Namespace = caught.value.args[0]
+    options, unknown = caught.value.args
+    assert not unknown
     return options
 
 
@@ -174,43 +141,39 @@ def first_and_last(name: str, arguments: list[str], own: Path) -> list[list[str]
 def check(line: str, own: Path) -> None:
     """Parse and compose a command; nothing is run."""
     program, *arguments = words(line)
-    if program == "python" and arguments[0].endswith(".py"):
+    if program.startswith("python") and arguments[0].endswith(".py"):
         program, *arguments = arguments
         assert (ROOT / program).is_file()
-    if program in HYDRA:
-        for overrides in first_and_last(HYDRA[program], arguments, own)[-1:]:
-            config = composed(*overrides, name=HYDRA[program])
-            if program == "vssl-evaluate":
-                config.calibration = None  # a finished run
-                settings = RunSettings.of(config)
-                with contextlib.suppress(WeightsError):  # the last thing that it looks for
-                    check_request(settings)
-                assert build_policies(settings.scoring, model=settings.model.name, negatives=True)
-    elif program in ARGPARSE:
-        main = importlib.import_module(ARGPARSE[program]).main
-        options = options_of(main, arguments)
+    if program in pages.HYDRA:
+        overrides = first_and_last(pages.HYDRA[program], arguments, own)[-1]
+        config = composed(*overrides, name=pages.HYDRA[program])
+        if program == "vssl-evaluate":
+            config.calibration = None  # a finished run
+            settings = RunSettings.of(config)
+            with contextlib.suppress(WeightsError):  # the last thing that it looks for
+                check_request(settings)
+            assert build_policies(settings.scoring, model=settings.model.name, negatives=True)
+    elif program.startswith("vssl-"):
+        name = program.removeprefix("vssl-").replace("-", "_")
+        options = options_of(importlib.import_module(f"vssl.cli.{name}").main, arguments)
         texts = getattr(options, "overrides", None) or getattr(options, "inputs", [])
-        model = [f"model={options.model}"] if hasattr(options, "model") else []
-        own = ("output=",)  # of the command itself
-        composed(*model, *(text for text in texts if "=" in text and not text.startswith(own)))
+        given = [f"model={options.model}"] if getattr(options, "model", None) else []
+        own_options = ("output=", "--")  # of the command itself
+        given += [each for each in texts if "=" in each and not each.startswith(own_options)]
+        composed(*given)
     elif program.startswith(("benchmarks/", "experiments/")):
         path = str(ROOT / program)
         options_of(lambda: runpy.run_path(path, run_name="__main__"), arguments)
     elif program == "make":
         targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-        assert {word for word in arguments if "=" not in word} <= set(targets)
+        assert {word for word in arguments if "=" not in word} <= {*targets}
     elif program == "cd":
-        assert (ROOT / arguments[0]).is_dir()
-    elif program == "python":
-        source = arguments[1]
-        if arguments[0] == "-m":
-            assert importlib.util.find_spec(source)
-        else:
-            assert arguments[0] == "-c"
-            compile(source, line, "exec")
+        assert arguments == ["vssl"] or (ROOT / arguments[0]).is_dir()
+    elif program.startswith("python"):
+        option, source, *_ = arguments
+        assert importlib.util.find_spec(source) if option == "-m" else compile(source, line, "exec")
     else:
-        scripts = {"docs/images/benchmark.py", "docs/metrics_table.py", "docs/demo_results.py"}
-        assert program in ELSEWHERE | scripts, f"what is {program}?"
+        assert program in pages.PROGRAMS or program.startswith("docs/"), f"what is {program}?"
 
 
 @pytest.mark.parametrize("line", COMMANDS.values(), ids=COMMANDS)
@@ -218,18 +181,17 @@ def test_its_options_and_values_exist(
     line: str, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VSSL_CACHE", str(own / "cache"))
-    monkeypatch.syspath_prepend(str(ROOT / "docs" / "extending"))
+    monkeypatch.syspath_prepend(str(EXAMPLES[1]))
     check(line, own)
 
 
-@pytest.mark.parametrize(
-    "line",
-    [line for line in commands(ROOT / "docs" / "benchmark.md") if line.startswith("vssl-evaluate")],
-)
-def test_the_embedded_benchmark_s_commands_run(line: str, own: Path, tmp_path: Path) -> None:
-    small = ("data.scenes=2", "metrics=pia", "subsets=[]", "bootstrap.resamples=10")
-    small += ("calibration=null",)
-    _, *arguments = words(line)
+@pytest.mark.parametrize("line", [*filter(runs_here, COMMANDS.values())])
+def test_what_needs_nothing_else_runs(line: str, own: Path, work: Path, tmp_path: Path) -> None:
+    program, *arguments = words(line)
+    if program in QUICK:
+        done(line, *QUICK[program], cwd=work)
+        return
+    small = ("data.scenes=2", "metrics=pia", "calibration=null")
     job = [
         each.replace("model=mine", "model=tiny_av")
         for each in first_and_last("evaluate", arguments, own)[0]
@@ -243,37 +205,65 @@ def test_the_training_command_runs(
 ) -> None:
     """With a model and a loss of one's own and the page's negatives."""
     monkeypatch.syspath_prepend(str(own.parent))
-    page = commands(ROOT / "docs" / "training.md")
-    training = re.compile(r"(python experiments/train_tiny\.py|vssl.train) .*training/loss=margin")
-    line = next(each for each in page if training.match(each))
-    line = line.replace("training=synthetic", "training=mine")
-    arguments = [word for word in words(line)[1:] if not word.endswith(".py")]
-    overrides = get_args_parser().parse_args(arguments).overrides
-    given = [each for each in overrides if not each.startswith("training.steps=")]
-    given += ["training.steps=1", "training.batch_size=2", "trainer=cpu"]
+    line = next(each for each in commands("training.md") if "training/loss=margin" in each)
+    given = [each for each in words(line) if "=" in each and "steps" not in each]
+    given[given.index("training=synthetic")] = "training=mine"
+    assert {"model=two_tower", "training/loss=margin"} <= {*given}
+    given += ["training.steps=1", "training.batch_size=2", "trainer=cpu", "training.empties=1"]
+    given += ["training.train.scenes=4", "training.validation.scenes=2"]
     given += ["trainer.enable_progress_bar=false", f"hydra.searchpath=[file://{own}]"]
-    assert {"training=mine", "model=two_tower", "training/loss=margin"} <= {*given}
-    given += ["training.train.scenes=4", "training.validation.scenes=2", "training.empties=1"]
     settings = TrainingSettings.of(composed(*given, name="train"))
     assert train(settings, tmp_path / "weights").is_file()
     for name in [each for each in sys.modules if each.startswith("mynets")]:
         sys.modules.pop(name)
 
 
-def test_the_commands_on_finished_runs_run(tmp_path: Path) -> None:
-    """Those of docs/evaluate.md that need neither weights nor the paper's data."""
-    few = ("data.scenes=3", "negatives=silence", "bootstrap.resamples=10", "subsets=[]")
-    run(tmp_path / "run", "model=tiny_av", *few, *FAST, "threshold=standard")
-    quick = {
-        "vssl-rescore run=RUN threshold": [],
-        "vssl-compare RUN RUN": ["--resamples", "10"],
-        "vssl-thresholds RUN": ["--resamples", "10"],
-        "vssl-report ": ["--no-page", "--no-figures"],
-    }
-    page = commands(ROOT / "docs" / "evaluate.md")
-    for begin, options in quick.items():
-        line = next(each for each in page if each.startswith(begin))
-        program, *arguments = [word.replace("RUN", "run") for word in words(line)]
-        arguments = ["run" if word == "outputs" else word for word in arguments]
-        done = command(program, *arguments, *options, cwd=tmp_path)
-        assert done.returncode == 0, f"{line}: {done.stderr}"
+@pytest.mark.parametrize(
+    "block",
+    [each for each in BLOCKS if each.language != "shell"],
+    ids=lambda each: f"{each.page.name}-{' '.join(each.text.split()[:4])}",
+)
+def test_a_block_is_what_it_says(block: Block, own: Path) -> None:
+    """Or it shows a file that the tests use."""
+    files = [folder / block.file for folder in EXAMPLES if (folder / block.file).is_file()]
+    if files:
+        assert block.text == files[0].read_text(encoding="utf-8")
+    elif block.language == "python":
+        for call in ast.walk(ast.parse(block.text)):
+            if isinstance(call, ast.Call) and (name := ast.unparse(call.func)).startswith("vssl."):
+                keywords = {str(each.arg): each.value for each in call.keywords}
+                inspect.signature(get_object(name)).bind(*call.args, **keywords)
+    elif block.language == "yaml":
+        assert yaml.safe_load(block.text)
+        assert all(map(get_object, re.findall(r"_target_: ([\w.]+)", block.text)))
+        if block.file.startswith("conf/"):
+            group, name = Path(block.file).parent.name, Path(block.file).stem
+            main = "train" if group == "training" else "evaluate"
+            composed(f"{group}={name}", f"hydra.searchpath=[file://{own}]", name=main)
+    elif block.language in ("json", "toml"):
+        assert {"json": json.loads, "toml": tomllib.loads}[block.language](block.text)
+    elif block.language == "csv":
+        assert len({len(row) for row in csv.reader(block.text.splitlines())}) == 1
+    else:
+        assert block.language in ("text", "bibtex"), f"{block}: how is it tested?"
+        assert block.text.split()[0] not in pages.PROGRAMS, f"{block}: is it a command?"
+
+
+PYTHON = dict.fromkeys(each.page for each in BLOCKS if each.language == "python" and not each.file)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [each for each in PYTHON if each.name not in TESTED_APART], ids=lambda each: each.name
+)
+def test_the_python_of_a_page_runs(page: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One block after the other, as a reader would type them."""
+    monkeypatch.chdir(work)
+    for folder in EXAMPLES:
+        monkeypatch.syspath_prepend(str(folder))
+    names: dict[str, object] = {"__name__": "reader", "run": vssl.load_run("RUN")}
+    for block in blocks(page):
+        if block.language == "python" and not block.file and not re.search(MORE, block.text):
+            code = block.text.replace("scenes=1500", "scenes=2")
+            code = code.replace("scenes=4", 'scenes=4", "subsets=[]", "bootstrap.resamples=20')
+            exec(compile(code, str(page), "exec"), names)

@@ -13,10 +13,10 @@ import pytest
 import soundfile
 from PIL import Image
 
-from tests.docs.test_docs_commands import commands, words
-from tests.helpers.running import FAST, command, records
+from tests.docs.pages import commands, done, shown
+from tests.helpers.running import FAST, records
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "own-data.md"
+PAGE = "own-data.md"
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +25,10 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("work") / "mine"
     for name in ("images", "sounds", "masks"):
         (root / name).mkdir(parents=True)
-    files = re.findall(r"`mine/([\w.]+)`.*?\n\n```\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert [name for name, _ in files] == ["samples.csv", "annotations.json"]
-    for name, text in files:
-        (root / name).write_text(text)
+    for language, name in (("csv", "mine/samples.csv"), ("json", "mine/annotations.json")):
+        (block,) = shown(PAGE, language)
+        assert block.file == name
+        (root.parent / name).write_text(block.text)
     table = pd.read_csv(root / "samples.csv").drop_duplicates("image")
     for number, (image, audio) in enumerate(zip(table["image"], table["audio"], strict=True)):
         rng = np.random.default_rng(number)
@@ -46,13 +46,11 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "line", [line for line in commands(PAGE) if re.match(r"vssl[ -]check data=folder", line)]
 )
 def test_the_checks_of_the_page_pass(line: str, mine: Path) -> None:
-    program, *arguments = words(line)
-    if not any("annotation" in each for each in arguments):  # the page's folder has one at first
-        arguments.append("data.annotation=samples.csv")
-    done = command(program, *arguments, cwd=mine.parent)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "natural negatives 1" in done.stdout or "annotations.json" in line
-    (folder,) = re.findall(r"^drawn +(\S+)/contact_sheet.png$", done.stdout, re.MULTILINE)
+    # the page's folder has one annotation at first
+    first = [] if "annotation" in line else ["data.annotation=samples.csv"]
+    said = done(line, *first, cwd=mine.parent).stdout
+    assert "natural negatives 1" in said or "annotations.json" in line
+    (folder,) = re.findall(r"^drawn +(\S+)/contact_sheet.png$", said, re.MULTILINE)
     with Image.open(Path(folder) / "contact_sheet.png") as sheet:
         assert min(sheet.size) > 300
     shutil.rmtree(folder)
@@ -60,11 +58,8 @@ def test_the_checks_of_the_page_pass(line: str, mine: Path) -> None:
 
 def test_a_model_is_evaluated_on_the_page_s_coco_file(mine: Path) -> None:
     (line,) = (each for each in commands(PAGE) if re.match(r"vssl-evaluate .*annotations", each))
-    program, *arguments = words(line)
-    few = ("output_dir=run", "subsets=[]", "bootstrap.resamples=10")
     draws = ("negatives.noise.draws=1", "negatives.offscreen.draws=1")
-    done = command(program, *arguments, *few, *draws, *FAST, cwd=mine.parent)
-    assert done.returncode == 0, done.stderr
+    done(line, "output_dir=run", *draws, *FAST, cwd=mine.parent)
     content = json.loads((mine / "annotations.json").read_text())
     names = {Path(image["file_name"]).stem for image in content["images"]}
     assert set(records(mine.parent / "run")["sample_id"]) == names

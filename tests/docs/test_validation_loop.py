@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,13 +16,13 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from tests.docs.pages import shown
 from tests.helpers.drawn import draw_vggss
 from tests.helpers.running import HEARS, KEY, Loudness, maps, records, run
 from vssl.audio import CenterWindow, read_clip
 from vssl.data.vggss import VGGSS
 from vssl.negatives import Noise
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "validation-loop.md"
 NEGATIVES = ("silence", "noise", "offscreen")
 
 
@@ -41,7 +40,7 @@ class Sideways(Loudness):
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The page's code blocks as one file."""
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    blocks = [block.text for block in shown("validation-loop.md", "python")]
     code = "\n\n".join(blocks).replace("num_workers=2", "num_workers=0")
     code = code.replace('"third_quartile", name="universal_q3"', '"mean", name="universal_max"')
     path = tmp_path / "validation_page.py"

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from tests.docs.pages import ROOT, commands, done, shown
 from tests.helpers.localizing import make_video
-from tests.helpers.running import FAST, command
+from tests.helpers.running import FAST
 from vssl.data.video_names import clip_of
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "videos.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "videos.md").read_text(encoding="utf-8")
 NAMES = ("3qesirWAGt4_000020", "nLKEdmVu3FY_000040", "aEYwqY-Zt_k_000011")
-QUICK = (*FAST, "negatives=silence", "bootstrap.resamples=10", "subsets=[]", "output_dir=run")
+QUICK = (*FAST, "negatives=silence", "output_dir=run")
 
 
-def lines() -> list[list[str]]:
-    return [shlex.split(line) for line in re.findall(r"^    (vssl .*)$", PAGE, re.MULTILINE)]
+def lines(data: str) -> list[str]:
+    """The page's command that prepares a test set, and the one that evaluates it."""
+    return [each for each in commands("videos.md") if f"data={data} " in each]
 
 
 def boxes(names: tuple[str, ...]) -> str:
@@ -34,17 +35,15 @@ def test_videos_become_a_table_of_results(tmp_path: Path) -> None:
     for name in NAMES[:2]:
         make_video(tmp_path / "clips" / "video" / f"{name}.mp4")
     (tmp_path / "vggss.json").write_text(boxes(NAMES))
-    prepare, evaluate = (line for line in lines() if "data=vggss" in line)
-    done = command("vssl-prepare", *prepare[2:], cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    (shown,) = re.findall(r"```\n(vggss/.*?)```", PAGE, re.DOTALL)
-    for line in shown.splitlines():
+    prepare, evaluate = lines("vggss")
+    done(prepare, cwd=tmp_path)
+    (files,) = shown("videos.md", "text")
+    for line in files.text.splitlines():
         assert (tmp_path / line.split()[0].replace("<id>", NAMES[0])).is_file(), line
     assert (tmp_path / "vggss/prepared/ids.txt").read_text().split() == [*NAMES[:2]]
-    done = command("vssl-evaluate", *evaluate[2:], *QUICK, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    table = done(evaluate, *QUICK, cwd=tmp_path).stdout
     assert set(pd.read_parquet(tmp_path / "run" / "records.parquet")["sample_id"]) == {*NAMES[:2]}
-    assert "N = 2 samples (coverage 66.67 %" in " ".join(done.stdout.split())
+    assert "N = 2 samples (coverage 66.67 %" in " ".join(table.split())
 
 
 @pytest.mark.parametrize("name", re.findall(r"`(3qesirWAGt4_\w+)\.mp4`", PAGE))
@@ -57,29 +56,25 @@ def test_own_videos_become_a_table_of_results(tmp_path: Path) -> None:
         path = tmp_path / "clips" / f"{name}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         make_video(path)
-    prepare, evaluate = (line for line in lines() if "data=folder" in line)
-    done = command("vssl-prepare", *prepare[2:], cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    prepare, evaluate = lines("folder")
+    done(prepare, cwd=tmp_path)
     samples = tmp_path / "mine" / "samples.csv"
     table = pd.read_csv(samples)
     assert (",".join(table) + "`") in PAGE.replace("(`", "")
     assert list(table["category"].fillna("")) == ["", "dog"]
     table[["x0", "y0", "x1", "y1"]] = [10, 10, 60, 50]
     table.fillna("cat").to_csv(samples, index=False)
-    done = command("vssl-evaluate", *evaluate[2:], *QUICK, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "N = 2 samples (coverage 100 %" in " ".join(done.stdout.split())
+    table = done(evaluate, *QUICK, cwd=tmp_path).stdout
+    assert "N = 2 samples (coverage 100 %" in " ".join(table.split())
 
 
 def test_the_table_of_videos_is_read(tmp_path: Path) -> None:
-    (shown,) = re.findall(r"```\n(video,time.*?)```", PAGE, re.DOTALL)
+    (videos,) = shown("videos.md", "csv")
     (tmp_path / "clips" / "dog").mkdir(parents=True)
     make_video(tmp_path / "clips" / "dog" / "park.mp4", ticks=[0, 20, 40, 100], sound_codec="flac")
     make_video(tmp_path / "clips" / "cat.mp4")
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "videos.csv").write_text(shown)
-    given = ("data=folder", "videos=clips", "data.root=mine")
-    done = command("vssl-prepare", *given, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    (tmp_path / "mine" / "videos.csv").write_text(videos.text)
+    done("vssl-prepare data=folder videos=clips data.root=mine", cwd=tmp_path)
     images = pd.read_csv(tmp_path / "mine" / "samples.csv")["image"]
     assert [*images] == ["frames/dog/park_3.5.jpg", "frames/dog/park_9.jpg", "frames/cat.jpg"]
