@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from vssl.core.errors import UsageError
     from vssl.records.run import Run
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "Run",
