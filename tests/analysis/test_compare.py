@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from tests.helpers.drawn import draw_vggss
 from tests.helpers.records import make_sample
 from tests.helpers.records import write_made as write_run
-from tests.helpers.reporting_runs import compile_latex
+from tests.helpers.reporting_runs import compile_latex, on_a_wide_page
 from tests.helpers.running import command, run, scoring_settings
 from tests.reference import formulas, study
 from vssl.analysis import compare as module
@@ -645,7 +645,7 @@ def test_the_common_samples_are_said(runs: Path, said: Callable[..., tuple[int, 
     assert "N = 5 samples of 5 images that all runs have" in flat
     assert "left out, as not all runs have them: random 1 of 6" in flat
     assert "coverage of the runs 100 %, 83.33 %" in flat
-    assert "thresholds were fitted on all samples of their run" in flat
+    assert "Thresholds were fitted on all samples of their run" in flat
     assert "all 32 exchanges" in flat
 
 
@@ -657,8 +657,8 @@ def test_the_command(runs: Path, tmp_path: Path) -> None:
     text = " ".join(done.stdout.split())
     for fact in (
         "center against random on vggss", "protocol corrected", "N = 6 samples of 6 images",
-        "1000 bootstrap resamples", "two-sided, all 64 exchanges", "no primary row",
-        "secondary: Holm over 24 rows: ciou, success_rate, auc, pia, auc_n, f_loc, f_auc; under",
+        "1000 bootstrap resamples", "two-sided, all 64 exchanges", "No primary row",
+        "Secondary: Holm over 24 rows: ciou, success_rate, auc, pia, auc_n, f_loc, f_auc; under",
         "seed 0", "fixed: random 0.5000, center 0.5000 (constant)", "coverage of the runs 100 %",
     ):  # fmt: skip
         assert fact in text, fact
@@ -695,7 +695,7 @@ def test_too_few_exchanges_are_said(runs: Path, said: Callable[..., tuple[int, s
         status, text = said(*both, "--permutations", str(number))
         flat = " ".join(text.split())
         assert status == 0, text
-        assert "primary: all/f_loc/universal_q3, not corrected" in flat
+        assert "Primary: all/f_loc/universal_q3, not corrected" in flat
         assert ("NO PRIMARY ROW CAN DIFFER SIGNIFICANTLY" in flat) == said_so
         assert ("Give --permutations 10000, or leave it out." in flat) == said_so
 
@@ -713,9 +713,10 @@ def test_anyway_says_why_not_and_latex_compiles(
     rows = pd.read_csv(tmp_path / "comparison.csv", keep_default_na=False)
     reasons = rows.groupby("run")["not_comparable"].unique().map(list)
     assert reasons.to_dict() == {str(three[1]): [""], str(three[2]): [why]}
-    text = (tmp_path / "comparison.tex").read_text()
-    assert text.count(r"\begin{table*}") == 2
-    assert text.count(r"\textbf{all}") == 2, "the primary row of each run"
+    text = on_a_wide_page(tmp_path / "comparison.tex")
+    assert text.count(r"\caption{") == 2
+    bold = re.findall(r"^ *\\textbf\{.*all\} & ", text, re.MULTILINE)
+    assert len(bold) == 2, "the primary row of each run"
     in_a_family = int((rows["family"] != "none").sum())
-    assert len(re.findall(r"^    \S.* \\\\$", text, re.MULTILINE)) == in_a_family + 2  # headers
+    assert len(re.findall(r" \\\\\[2pt\]$", text, re.MULTILINE)) == in_a_family
     assert "Overfull" not in compile_latex(tmp_path, r"\input{comparison.tex}")

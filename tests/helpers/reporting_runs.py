@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -68,14 +69,13 @@ def change_provenance(run: Path, **facts: object) -> None:
         path.write_text(json.dumps(known))
 
 
-def compile_latex(folder: Path, body: str) -> str:
+def compile_latex(folder: Path, body: str, *, page: str = r"\documentclass{article}") -> str:
     """Compile a document with this body in a folder; returns the last log."""
     compiler = shutil.which("pdflatex")
     if compiler is None:
         pytest.skip("pdflatex is absent (Debian: texlive-latex-base, texlive-latex-recommended)")
     (folder / "all.tex").write_text(
-        "\\documentclass{article}\n\\usepackage[margin=2cm]{geometry}\n\\usepackage{booktabs}\n"
-        f"\\begin{{document}}\n{body}\n\\end{{document}}\n"
+        f"{page}\n\\usepackage{{booktabs}}\n\\begin{{document}}\n{body}\n\\end{{document}}\n"
     )
     for _ in range(2):  # for references
         done = subprocess.run(
@@ -85,3 +85,8 @@ def compile_latex(folder: Path, body: str) -> str:
         assert done.returncode == 0, done.stdout[-2000:]
     assert (folder / "all.pdf").stat().st_size > 10_000
     return done.stdout
+
+
+def on_a_wide_page(path: Path) -> str:
+    """What LaTeX reads of a file where the text is as wide as IEEE's."""
+    return re.sub(r"\\ifdim.*?\\else\n(.*?)\\fi\n", r"\1", path.read_text(), flags=re.DOTALL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from vssl.reporting.interpret import in_words
+from vssl.reporting.interpret import finding, in_words
 from vssl.reporting.tables.model import fitted_sources
 
 POLICIES = {
@@ -87,6 +87,38 @@ def test_what_is_not_known_is_not_said() -> None:
         assert words not in text
         assert said(**{missing: (float("nan"),) * 3}) == text
     assert in_words(summary().iloc[:0], **POLICIES) == ""
+
+
+def found(**models: dict[str, tuple[float, float, float]]) -> list[str]:
+    return finding({name: summary(**changes) for name, changes in models.items()}, **POLICIES)
+
+
+def test_the_finding_of_several_models() -> None:
+    deaf = {"false_alarm_rate": (0.9, 0.6, 1.0), "auroc": (0.6, 0.5, 0.7)}
+    deaf |= {"ciou": (0.3, 0.2, 0.4)}
+    assert found(san={}, deaf=deaf, near={"false_alarm_rate": (0.6, 0.5, 0.7)}) == [
+        "1 of 3 models mark something in more than half of the images with silence, 1 of 3 with a"
+        " sound from another video, though nothing of the picture sounds (95 % intervals above"
+        " half, threshold fixed).",
+        "No model alone tells positives from negatives best: san has the highest AUROC, 98.5 (98.0"
+        " to 99.0), and its interval overlaps with that of near.",
+    ]
+    universal = {("ciou", "positive", "universal_q3"): (0.1, 0.0, 0.2)}
+    left = pd.concat([summary(), summary().iloc[:1].assign(threshold_policy="universal_q3")])
+    left.iloc[-1, left.columns.get_loc("value")] = universal.popitem()[1][0]
+    assert finding({"san": left, "av": left}, **POLICIES)[-1] == (
+        "One threshold for all sounds (universal_q3) leaves 20 % of the cIoU that the models reach"
+        " when tested as usual, on positives alone (object_area)."
+    )
+
+
+def test_best_is_said_only_where_intervals_lie_apart() -> None:
+    best = "san tells positives from negatives best: AUROC 98.5 (98.0 to 99.0), above"
+    assert found(san={}, deaf={"auroc": (0.6, 0.5, 0.7)})[1].startswith(best)
+    touching = found(san={}, deaf={"auroc": (0.9, 0.8, 0.98)})[1]
+    assert touching.startswith("No model alone")
+    assert touching.endswith("overlaps with that of deaf.")
+    assert finding({"san": summary().iloc[:0], "deaf": summary().iloc[:0]}, **POLICIES) == []
 
 
 def test_a_caption_names_thresholds_of_one_kind_once() -> None:

@@ -44,6 +44,7 @@ from vssl.reporting.page.page import write_page
 from vssl.reporting.tables.paper import write_tables
 
 POLICY = "universal_q3"
+USUAL = "fixed"  # at which the gallery opens
 SIZE = 224
 
 
@@ -104,9 +105,10 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 @pytest.fixture
 def script(driver: Chrome, page: Path) -> Chrome:
-    """The page's script, whatever the page shows."""
+    """The page with all unfolded, as an earlier test left it."""
     if driver.current_url != page.as_uri():
         driver.get(page.as_uri())
+        unfold(driver)
     return driver
 
 
@@ -115,8 +117,15 @@ def opened(driver: Chrome, page: Path) -> Chrome:
     """The page, fresh, in a window that holds all of its cards."""
     resize(driver, 1280, 9000)
     driver.get(page.as_uri())
+    unfold(driver)
+    driver.find_element(By.ID, "baselines").click()
     settle(driver)
     return driver
+
+
+def unfold(driver: Chrome) -> None:
+    """Open all that is folded."""
+    driver.execute_script("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
 
 
 def waiting(driver: Chrome, seconds: float) -> WebDriverWait[Chrome]:
@@ -128,8 +137,10 @@ def settle(driver: Chrome) -> None:
     """Wait until every card in the gallery is drawn as the controls say."""
     waiting(driver, 20).until(
         lambda d: d.execute_script(
-            "return [...document.querySelectorAll('.card .numbers')].every((n) => n.firstChild"
-            " || n.closest('td').hidden)"
+            "const cards = [...document.querySelectorAll('.card')];"
+            " return cards.every((card) => card.querySelector('.numbers')"
+            " && [...card.querySelectorAll('td:not([hidden]) .numbers')]"
+            ".every((n) => n.firstChild))"
         )
     )
     frames = "requestAnimationFrame(() => requestAnimationFrame(() => arguments[0]()))"
@@ -302,7 +313,7 @@ def test_nothing_is_asked_of_a_network(opened: Chrome, page: Path) -> None:
     assert "default-src 'none'" in text
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", text)
     assert "unsafe-" not in text
-    assert len(text.encode()) < 20_000_000
+    assert len(text.encode()) < 15_000_000
 
 
 def press(driver: Chrome, policy: str) -> None:
@@ -340,6 +351,7 @@ def test_numbers_below_maps_are_those_of_the_scores(
 
 
 def test_renderings(opened: Chrome, collection: Collection) -> None:
+    choose_option(opened, "rendering", "new")
     x0, y0, x1, y1 = 50, 30, 150, 150
     pixels = canvas_pixels(opened, "clip2_000010", "silence", 0).astype(int)
     for y, x in ((y0, 100), (y1, 100), (90, x0), (90, x1)):
@@ -378,7 +390,8 @@ def test_renderings(opened: Chrome, collection: Collection) -> None:
 
 def test_the_slider_moves_every_map(opened: Chrome, collection: Collection) -> None:
     slider = opened.find_element(By.ID, "threshold")
-    assert text_of(opened, "threshold-text") == POLICY
+    assert text_of(opened, "threshold-text") == USUAL
+    choose_option(opened, "rendering", "new")
     before = canvas_pixels(opened, "clip1_000010", "positive", 0)
     slider.send_keys(Keys.HOME)
     settle(opened)
@@ -393,7 +406,7 @@ def test_the_slider_moves_every_map(opened: Chrome, collection: Collection) -> N
     # the pointer: the middle is each model's own threshold again
     ActionChains(opened).move_to_element(slider).click().perform()
     settle(opened)
-    assert text_of(opened, "threshold-text") == POLICY
+    assert text_of(opened, "threshold-text") == USUAL
     slider.send_keys(Keys.ARROW_LEFT)
     settle(opened)
     assert text_of(opened, "threshold-text") == "−1 %"
@@ -425,8 +438,8 @@ def test_the_slider_moves_one_model_in_units_of_its_map(
         assert row.pia == (own > np.float32(value)).mean()
 
 
-def test_tables_are_sorted_by_their_headers(opened: Chrome) -> None:
-    table = opened.find_element(By.CSS_SELECTOR, "table.numbers-table")
+def test_tables_are_sorted_by_their_headers(script: Chrome) -> None:
+    table = script.find_element(By.CSS_SELECTOR, "table.numbers-table")
     headers = table.find_elements(By.CSS_SELECTOR, "th[aria-sort]")
 
     def values_of(column: int) -> list[str]:
@@ -447,10 +460,10 @@ def test_tables_are_sorted_by_their_headers(opened: Chrome) -> None:
     assert headers[place].get_attribute("aria-sort") == "none"
 
 
-def test_cells_are_those_of_the_csv(opened: Chrome, page: Path, collection: Collection) -> None:
+def test_cells_are_those_of_the_csv(script: Chrome, page: Path, collection: Collection) -> None:
     for group in collection.groups:
         expected = pd.read_csv(page.parent / f"paper_{group.name}.csv")
-        cells = opened.execute_script(
+        cells = script.execute_script(
             "return [...document.querySelectorAll(`#${arguments[0]} a[data-record]`)].map((a) =>"
             " [a.parentNode.dataset.value, a.textContent, a.dataset.record])",
             group.name,
@@ -467,23 +480,23 @@ def test_cells_are_those_of_the_csv(opened: Chrome, page: Path, collection: Coll
                 assert text == f"{100 * row['value']:.1f}"
 
 
-def test_a_number_leads_to_its_records(opened: Chrome, page: Path) -> None:
-    link = opened.find_elements(By.CSS_SELECTOR, "a[data-record]")[2]
+def test_a_number_leads_to_its_records(script: Chrome, page: Path) -> None:
+    link = script.find_elements(By.CSS_SELECTOR, "a[data-record]")[2]
     target = page.parent / unquote(str(link.get_dom_attribute("href")))
     assert target.is_file()
     value = float(link.find_element(By.XPATH, "..").get_attribute("data-value"))
     link.send_keys(Keys.ENTER)
-    dialog = opened.find_element(By.ID, "record")
+    dialog = script.find_element(By.ID, "record")
     assert dialog.is_displayed()
     for each in dialog.find_elements(By.CSS_SELECTOR, "#record-files a"):
         assert (page.parent / unquote(str(each.get_dom_attribute("href")))).is_file()
-    query = re.search(r"summary\.query\('(.*)'\)", text_of(opened, "record-query"))
+    query = re.search(r"summary\.query\('(.*)'\)", text_of(script, "record-query"))
     assert query
     rows = pd.read_parquet(target).query(query[1])
     assert rows["value"].tolist() == [value]
-    rows = re.search(r"scores\.query\('(.*)'\)", text_of(opened, "record-query"))  # type: ignore[assignment]
+    rows = re.search(r"scores\.query\('(.*)'\)", text_of(script, "record-query"))  # type: ignore[assignment]
     assert len(pd.read_parquet(target.with_name("scores.parquet")).query(rows[1]))  # type: ignore[index]
-    ActionChains(opened).send_keys(Keys.ESCAPE).perform()
+    ActionChains(script).send_keys(Keys.ESCAPE).perform()
     assert not dialog.is_displayed()
 
 
@@ -495,14 +508,14 @@ def samples_shown(driver: Chrome) -> list[str]:
 def test_the_gallery_is_filtered_and_ordered(opened: Chrome, collection: Collection) -> None:
     assert text_of(opened, "count") == "6 of 6 samples"
     choose_option(opened, "category", "bell")
-    assert samples_shown(opened) == ["clip1_000010", "clip4_000010"]
+    assert sorted(samples_shown(opened)) == ["clip1_000010", "clip4_000010"]
     assert text_of(opened, "count") == "2 of 6 samples"
     choose_option(opened, "category", "")
     choose_option(opened, "size", "0")
     assert 0 < len(samples_shown(opened)) < 6
     choose_option(opened, "size", "")
     for place, one in enumerate(collection.groups[0].runs):
-        scores = scored(one, POLICY, "av").reset_index()
+        scores = scored(one, USUAL, "av").reset_index()
         for condition, column, sign in (("positive", "ciou", 1), ("offscreen", "pia", -1)):
             choose_option(opened, "order", f"worst/{place}/{condition}")
             rows = scores[scores["audio_condition"] == condition].set_index("sample_id")
@@ -513,10 +526,9 @@ def test_the_gallery_is_filtered_and_ordered(opened: Chrome, collection: Collect
 def test_intervals_and_models_are_shown_on_request(opened: Chrome) -> None:
     interval = opened.find_element(By.CSS_SELECTOR, ".interval")
     assert not interval.is_displayed()
-    opened.find_element(By.ID, "show-intervals").send_keys(Keys.SPACE)
+    opened.find_element(By.CSS_SELECTOR, "[data-shows=with-intervals]").send_keys(Keys.SPACE)
     assert interval.is_displayed()
-    opened.find_element(By.CSS_SELECTOR, "details summary").click()
-    opened.find_element(By.CSS_SELECTOR, "#models input[value='0']").click()
+    opened.find_element(By.CSS_SELECTOR, "#models input[value='0']").send_keys(Keys.SPACE)
     settle(opened)
     first = opened.find_element(By.CSS_SELECTOR, ".card")
     assert not first.find_element(By.CSS_SELECTOR, "td[data-model='0']").is_displayed()
@@ -542,20 +554,22 @@ def test_sounds_are_played_one_at_a_time(opened: Chrome) -> None:
 def test_the_page_fits_its_window(driver: Chrome, page: Path, width: int, height: int) -> None:
     resize(driver, width, height)
     driver.get(page.as_uri())
+    # the first stop of the keyboard leads past the links
+    driver.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+    assert driver.switch_to.active_element.text == "Skip to the content"
     driver.execute_script("document.getElementById('cards').scrollIntoView()")
     waiting(driver, 10).until(lambda d: d.find_elements(By.CSS_SELECTOR, ".numbers .pia"))
     assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+    # the finding comes first, baselines appear on request
+    assert "more than half of the images" in driver.find_element(By.CLASS_NAME, "finding").text
+    first = driver.find_element(By.CSS_SELECTOR, ".card").text
+    assert "loudness" in first
+    assert "audio_blind" not in first
     driver.execute_script("window.scrollBy(0, 300)")
     top = driver.execute_script(
         "return document.getElementById('threshold').getBoundingClientRect().top"
     )
     assert 0 <= top < 60  # the slider stays in view
-    if width < 600:
-        inner, outer = driver.execute_script(
-            "const s = document.querySelector('.card .scroll');"
-            " return [s.scrollWidth, s.clientWidth]"
-        )
-        assert inner > outer
 
 
 def test_every_control_has_a_name_and_every_map_a_description(opened: Chrome) -> None:
@@ -573,9 +587,6 @@ def test_every_control_has_a_name_and_every_map_a_description(opened: Chrome) ->
     scrolled = opened.find_elements(By.CSS_SELECTOR, ".scroll")
     assert all(each.get_attribute("tabindex") == "0" for each in scrolled)
     assert all(each.accessible_name for each in scrolled)
-    # the first stop of the keyboard leads past the links
-    opened.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
-    assert opened.switch_to.active_element.text == "Skip to the content"
 
 
 # -- what is put into the page --------------------------------------------------------------------
@@ -630,6 +641,7 @@ def test_a_page_without_gallery(tmp_path: Path, collection: Collection, driver: 
     complaints(driver)
     driver.get(bare.as_uri())
     assert not complaints(driver)
+    unfold(driver)
     assert "0 of 6 samples" in driver.find_element(By.ID, "gallery").text
 
 
@@ -637,12 +649,17 @@ def test_the_worst_and_all_sizes_are_among_the_chosen(collection: Collection) ->
     group = collection.groups[0]
     chosen = choose(group, 5, policy=POLICY)
     assert chosen["sample_id"].nunique() == 5
-    assert set(chosen["quarter"][:3]) == {0, 1, 2}
+    assert {0, 1} <= set(chosen["quarter"][:3])
+    # the first: a model finds the object, and one marks much where nothing of it sounds
+    models = pd.concat(scored(run, POLICY, "av") for run in group.runs if not run.is_baseline)
+    ciou = models.xs("positive", level="audio_condition")["ciou"].groupby("sample_id").max()
+    area = models.drop("positive", level="audio_condition")["pia"].groupby("sample_id").max()
+    assert (ciou + area)[chosen["sample_id"].iloc[0]] == (ciou + area).max()
+    assert "reaches cIoU" in chosen["why"].iloc[0]
     scores = scored(group.runs[0], POLICY, "av").reset_index()
     positives = scores[scores["audio_condition"] == "positive"]
     lowest = positives.sort_values(["ciou", "sample_id"])["sample_id"].iloc[0]
     assert lowest in set(chosen["sample_id"])
-    pd.testing.assert_frame_equal(choose(group, 5, policy=POLICY), chosen)
     everything = choose(group, 100, policy=POLICY)
     assert everything["area"].tolist() == pytest.approx([100 * 120 / SIZE**2] * 6)
 

@@ -24,6 +24,7 @@ from tests.helpers.records import GROUPS, OBJECTS, make_sample, summary_of, upsa
 from vssl.analysis.threshold_curves import threshold_curves
 from vssl.config.report import report_figures
 from vssl.core.errors import UsageError
+from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.metrics.auc import AUC, AUCN
 from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.fscore import FAuc, FLoc
@@ -41,6 +42,7 @@ from vssl.reporting.collection import Group, ReportRun
 from vssl.reporting.figures.curves import density, f_loc, maxima, roc, spread, success_pia
 from vssl.reporting.figures.data import FigureData, mean_shares, separation_roc, thinned
 from vssl.reporting.figures.grid import cut, draw_grid
+from vssl.reporting.figures.overview import overview
 from vssl.reporting.figures.report import ReportFigure, draw_figures, parts_of
 from vssl.reporting.figures.samples import read_scenes
 from vssl.reporting.figures.style import HOUSE_STYLE, Drawing, Figure, look_of, write
@@ -245,6 +247,24 @@ class TestDrawn:
         assert round(noise.get_y()) == names.index("noise")
         assert round(bars_of(panels[0])[1].get_y()) == names.index("offscreen")
 
+    def test_the_overview_has_each_model_at_its_threshold(
+        self, whole: ReportRun, parts: dict[str, FigureData]
+    ) -> None:
+        """The run has no false alarm rates in its summary; marked areas stand for them."""
+        curves = parts["av"].curves["ezvsl"].by_variant["av"]
+        _, line = axes_of(overview, parts["av"])[0].lines
+        rates = [curves.values["false_alarm_rate", name] for name in NEGATIVE_TYPES]
+        np.testing.assert_allclose(line.get_xdata(), 100 * np.mean(rates, axis=0))
+        np.testing.assert_allclose(line.get_ydata(), 100 * curves.ciou)
+        areas = whole.summary[
+            (whole.summary["metric"] == "pia") & whole.summary["condition"].isin(NEGATIVE_TYPES)
+        ].assign(metric="false_alarm_rate")
+        run = replace(whole, summary=pd.concat([whole.summary, areas], ignore_index=True))
+        *_, mark = axes_of(overview, replace(parts["av"], runs=[run]))[0].lines
+        shown = [run.number("pia", name, POLICY)["value"] for name in NEGATIVE_TYPES]
+        at = [100 * np.mean(shown), 100 * run.number("ciou", "positive", POLICY)["value"]]
+        np.testing.assert_allclose(mark.get_xydata()[0], at)
+
     def test_the_f_loc_curve_band_and_marks(
         self, whole: ReportRun, parts: dict[str, FigureData]
     ) -> None:
@@ -360,15 +380,15 @@ class TestGrid:
     def test_the_image_is_drawn_where_it_is_at_hand(self, figures: dict[str, Figure]) -> None:
         grids = [figure for name, figure in figures.items() if "grid" in name]
         for figure in grids:
-            assert ("drawn on grey" in figure.caption) == ("Sample s1 " not in figure.caption)
+            assert ("drawn on grey" in said(figure)) == ("Sample s1 " not in figure.caption)
             assert "data:image/jpeg" in figure.svg.read_text()
             assert "data:image/png" not in figure.svg.read_text()
-        assert len({"drawn on grey" in figure.caption for figure in grids}) == 2
+        assert len({"drawn on grey" in said(figure) for figure in grids}) == 2
 
 
 class TestFiles:
     def test_every_figure_is_there_for_both_variants(self, figures: dict[str, Figure]) -> None:
-        kinds = ["maxima", "f_loc", "success_pia", "roc"]
+        kinds = ["maxima", "f_loc", "success_pia", "roc", "overview"]
         kinds += [f"grid_{n}_{how}" for n in (1, 2, 3) for how in ("old", "new")]
         assert set(figures) == {f"made_corrected_{k}{v}" for k in kinds for v in ("", "_ogl")}
         for figure in figures.values():
@@ -398,17 +418,18 @@ class TestFiles:
                 figure = write(drawing, tmp_path, name=first.name, title=first.title)
             assert figure.svg.read_bytes() == first.svg.read_bytes()
             assert figure.png.read_bytes() == first.png.read_bytes()
-            assert figure.caption == first.caption
+            assert (figure.caption, figure.details) == (first.caption, first.details)
         assert not list(tmp_path.glob("*.partial"))
 
     def test_captions_say_what_a_figure_rests_on(self, figures: dict[str, Figure]) -> None:
         for figure in figures.values():
             for fact in ("protocol corrected", "N = 4 samples", "coverage 100 %", "seed 5"):
-                assert fact in figure.caption
-            assert f"silence x 1, noise x {DRAWS}, offscreen x {DRAWS}" in figure.caption
+                assert fact in said(figure)
+            assert f"silence x 1, noise x {DRAWS}, offscreen x {DRAWS}" in said(figure)
             assert figure.alt
+            assert figure.caption.endswith("N = 4 samples, seed 5.")
         for name in ("maxima", "f_loc", "success_pia", "grid_1_new"):
-            caption = figures[f"made_corrected_{name}"].caption
+            caption = said(figures[f"made_corrected_{name}"])
             assert f"{POLICY} " in caption
             assert "fit on made (silence+noise+offscreen)" in caption
 
@@ -420,33 +441,38 @@ class TestFiles:
             list(figure.drawings(parts["av"]))
 
 
+def said(figure: Figure | Drawing) -> str:
+    """All that is said of a figure."""
+    return " ".join([figure.caption, *figure.details])
+
+
 def captions(*runs: ReportRun, **options: Any) -> dict[str, str]:
-    """Captions of the audio-visual maps' figures, which need not be written for that."""
+    """Texts of the audio-visual maps' figures, which need not be written for that."""
     part = parts_of(group_of(*runs), **{"samples": ["s0"], **options})[0]
-    return {drawing.name: drawing.caption for drawing in drawn(part)}
+    return {drawing.name: said(drawing) for drawing in drawn(part)}
 
 
 class TestGaps:
     def test_a_run_without_negatives(self, whole: ReportRun, tmp_path: Path) -> None:
         alone = report_run(tmp_path / "run", "alone", negatives=[], using=[FixedThreshold()])
-        said = captions(whole, alone)
-        assert "alone: no negatives, so no F_LOC" in said["f_loc"]
-        assert "alone: no negatives" in said["roc"]
-        assert f"alone: no threshold {POLICY}" in said["grid_1_new"]
-        assert f"no threshold universal_max, universal_max10, {POLICY}" in said["maxima"]
-        assert "1 maps hold NaN and are left out" in said["maxima"]
+        texts = captions(whole, alone)
+        assert "alone: no negatives, so no F_LOC" in texts["f_loc"]
+        assert "alone: no negatives" in texts["roc"]
+        assert f"alone: no threshold {POLICY}" in texts["grid_1_new"]
+        assert f"no threshold universal_max, universal_max10, {POLICY}" in texts["maxima"]
+        assert "1 maps hold NaN and are left out" in texts["maxima"]
 
     def test_what_a_run_lacks(self, tmp_path: Path) -> None:
         run = report_run(tmp_path / "run", using=POLICIES[:1], holes=[("positive", 1, 0)])
-        said = captions(run, samples=["s1"])
-        assert f"no auc of positive under {POLICY}" in said["success_pia"]
-        assert f"no f_loc of all under {POLICY}" in said["f_loc"]
-        assert f"no threshold universal_max10, {POLICY}" in said["maxima"]
-        assert "a map holds NaN" in said["grid_1_old"]
+        texts = captions(run, samples=["s1"])
+        assert f"no auc of positive under {POLICY}" in texts["success_pia"]
+        assert f"no f_loc of all under {POLICY}" in texts["f_loc"]
+        assert f"no threshold universal_max10, {POLICY}" in texts["maxima"]
+        assert "a map holds NaN" in texts["grid_1_old"]
         (run.folder / SCORES_FILE).unlink()
-        said = captions(run)
+        texts = captions(run)
         for name in ("maxima", "success_pia", "roc"):
-            assert f"ezvsl: no {SCORES_FILE}" in said[name]
+            assert f"ezvsl: no {SCORES_FILE}" in texts[name]
 
     def test_only_nan(self, tmp_path: Path) -> None:
         holes = [(c, s, d) for c, draws in EVERYWHERE for s in range(4) for d in range(draws)]
@@ -455,17 +481,17 @@ class TestGaps:
 
     @pytest.mark.parametrize("value", [0.0, -1.0])
     def test_constant_maps(self, tmp_path: Path, value: float) -> None:
-        said = captions(report_run(tmp_path / "run", maps=np.full((7, 7), value)))
-        assert "F_LOC is 0, or undefined, at every threshold" in said["f_loc"]
+        texts = captions(report_run(tmp_path / "run", maps=np.full((7, 7), value)))
+        assert "F_LOC is 0, or undefined, at every threshold" in texts["f_loc"]
 
     def test_one_sample(self, tmp_path: Path) -> None:
         sample = make_sample("s0", "one", *OBJECTS[0])
         negatives = [Silence(), Noise(draws=1)]
         run = report_run(tmp_path / "run", samples=[sample], negatives=negatives)
-        said = captions(run)
-        assert "one image alone has no interval" in said["f_loc"]
-        assert "F_LOC over silence+noise alone" in said["f_loc"]
+        texts = captions(run)
+        assert "one image alone has no interval" in texts["f_loc"]
+        assert "F_LOC over silence+noise alone" in texts["f_loc"]
 
     def test_a_part_of_a_large_run_is_said(self, whole: ReportRun) -> None:
-        said = captions(whole, curve_records=10, curve_samples=2)
-        assert re.search(r"ezvsl: \d of 4 samples, evenly spread", said["f_loc"])
+        texts = captions(whole, curve_records=10, curve_samples=2)
+        assert re.search(r"ezvsl: \d of 4 samples, evenly spread", texts["f_loc"])

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers.running import run
+from vssl.config.report import report_figures
 from vssl.data.base import DataError
 from vssl.data.listed import SampleList, write_samples
 from vssl.data.vggss import VGGSS
@@ -22,7 +23,9 @@ from vssl.records.store import check_records
 from vssl.records.truth import GroundTruth
 from vssl.reporting.collection import collect
 from vssl.reporting.figures.gallery import draw_comparison
+from vssl.reporting.figures.report import draw_figures
 from vssl.reporting.page.gallery import choose
+from vssl.reporting.tables.paper import build_tables
 from vssl.testing import check_reader
 from vssl.types import NATURAL, POSITIVE, Sample
 
@@ -80,6 +83,15 @@ def test_from_the_list_to_the_page(listed: tuple[Path, str], tmp_path: Path) -> 
     assert not opened.ground_truth(truth.ids[1]).any()
 
     (group,) = collect([tmp_path / "run"]).groups
+    (flags,) = (each for each in build_tables(group, policy="fixed") if each.name == "flags")
+    (cell,) = flags.rows[0].cells
+    own = subsets[(subsets["metric"] == "ciou") & (subsets["condition"] == POSITIVE)].iloc[0]
+    assert cell is not None
+    assert (cell.value, cell.n) == (own["value"], own["n"])
+    assert flags.columns[0].top == "static_image no"
+    drawn = draw_figures(group, tmp_path, report_figures()[4:5], policy="fixed")
+    assert [figure.name for figure in drawn] == [f"{group.name}_by_flags"]
+    assert "From top to bottom: static_image no." in drawn[0].details[0]
     assert group.runs[0].conditions == (POSITIVE, "silence", NATURAL)
     cards: Any = choose(group, count, policy="fixed").set_index("sample_id")
     assert cards["natural"].tolist() == truth.natural.tolist()

@@ -1,4 +1,4 @@
-"""vssl-dashboard: the wandb dashboard of a project, as a file or saved to the server."""
+"""vssl-dashboard: wandb dashboards for some runs, as files or saved to the server."""
 
 from __future__ import annotations
 
@@ -20,29 +20,43 @@ def main() -> None:
     """Console script."""
     parser = argparse.ArgumentParser(
         prog="vssl-dashboard",
-        description="A wandb dashboard for the runs of vssl-evaluate: F_LOC by model, separation"
-        " by negative type, threshold curves, a gallery and the numbers by class. Written as JSON,"
-        " without network, unless --save sends it to the server.",
-        epilog="example: vssl-dashboard --entity me --project vssl --save",
+        description="A wandb dashboard for everything that runs of vssl-evaluate have logged, under"
+        " each audio condition, metric and threshold policy; and one for each of several models."
+        " Written as JSON, without network, unless --save sends them to the server.",
+        epilog="example: vssl-dashboard outputs --entity me --project vssl --save",
     )
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", type=given_path, default=[Path("outputs")],
+        help="folders of finished runs, or above them (default: outputs)",
+    )  # fmt: skip
     parser.add_argument("--entity", required=True, metavar="NAME", help="wandb user or team")
     parser.add_argument("--project", default="vssl", metavar="NAME", help="wandb project (vssl)")
+    parser.add_argument("--group", default="", metavar="NAME", help="show this group's runs alone")
     parser.add_argument(
         "--output", type=given_path, metavar="FILE",
-        help="where the JSON goes (default: dashboard.json, with --save nowhere)",
+        help="where the JSON goes (default: dashboard.json, with --save nowhere); that of a model"
+        " into FILE-MODEL",
     )  # fmt: skip
     parser.add_argument("--save", action="store_true", help="send it to the server; needs login")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     from rich.console import Console
 
-    from vssl.reporting.dashboard import build_dashboard
+    from vssl.config.report import import_metrics
+    from vssl.reporting.dashboard import build_dashboard, logged_numbers
 
-    workspace = build_dashboard(options.entity, options.project)
+    import_metrics()
+    numbers = logged_numbers(options.runs)
+    models = list(numbers["model"].unique())
     console = Console(soft_wrap=True)
-    if options.save:
-        console.print(f"dashboard: {_save(workspace)}")
-    if options.output is not None or not options.save:
+    place, group = (options.entity, options.project), options.group
+    for model in ("", *(models if len(models) > 1 else ())):
+        workspace = build_dashboard(*place, numbers, model=model, group=group)
+        if options.save:
+            console.print(f"dashboard: {_save(workspace)}")
+        if options.output is None and options.save:
+            continue
         output = (options.output or Path("dashboard.json")).absolute()
+        output = output.with_stem(f"{output.stem}-{model}" if model else output.stem)
         # wandb-workspaces has no public way to what it sends
         text = workspace._to_model().model_dump_json(by_alias=True)
         with output_folder(output.parent):

@@ -29,6 +29,7 @@ def main() -> None:
     option("--intervals", action="store_true", help="95 %% intervals in the LaTeX tables too")
     option("--no-page", dest="page", action="store_false", help="no index.html")
     option("--no-figures", dest="figures", action="store_false", help="no figures")
+    option("--baselines", action="store_true", help="draw the baselines in the figures, too")
     option("--gallery", type=whole_number(0), default=60, metavar="N",
            help="samples in the page's gallery (60)")  # fmt: skip
     option("--sample", dest="samples", action="append", default=[], metavar="ID",

@@ -64,6 +64,11 @@ def run_name(*, _root_: DictConfig) -> str:
     return "-".join([*parts, *([f"seed{_root_.seed}"] if _root_.seed else [])])
 
 
+def run_hash(*, _root_: DictConfig) -> str:
+    """First 8 digits of a run's configuration hash, as its folder has them. A resolver."""
+    return RunSettings.unchecked(_root_).identity_hash[:8]
+
+
 def run_group(*, _root_: DictConfig) -> str:
     """Group of a run in wandb: its sweep, or else its data and protocol. A resolver."""
     names = RunSettings.unchecked(_root_).names
@@ -161,7 +166,7 @@ def given_config(name: str, overrides: Sequence[str]) -> DictConfig:
 
 def register_resolvers() -> None:
     """Make vssl's resolvers known to OmegaConf."""
-    runs = (run_folder, run_name, run_group, run_tags)
+    runs = (run_folder, run_name, run_hash, run_group, run_tags)
     for resolver in (*runs, synthetic_name, truth_name, bundled_weights):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     # a name that no other sweep has; Hydra hands what the sweep's process has cached to all jobs

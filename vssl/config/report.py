@@ -27,11 +27,13 @@ def _figure(name: str, node: DictConfig) -> ReportFigure:
     if missing:
         raise UsageError(
             f"figure {name}: its yaml lacks {', '.join(missing)}. A figure has _target_ (a function"
-            " of a vssl.reporting.figures.data.FigureData), title, caption and alt."
+            " of a vssl.reporting.figures.data.FigureData), title, caption and alt,"
+            " and may have details."
         )
-    options = {key: value for key, value in node.items() if key not in _TEXTS}
+    texts = {key: str(node[key]) for key in (*_TEXTS, "details") if key in node}
+    options = {key: value for key, value in node.items() if key not in texts}
     draw = instantiate(options, _partial_=True)
-    return ReportFigure(name, draw, **{key: str(node[key]) for key in _TEXTS})
+    return ReportFigure(name, draw, **texts)
 
 
 def import_metrics() -> None:

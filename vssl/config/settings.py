@@ -440,7 +440,8 @@ class RunSettings:
     @property
     def known(self) -> dict[str, Any]:
         """What loggers show of the settings."""
-        return {**self.identity, **self.scoring.identity, "run": self.names}
+        facts = {"run": self.names, "config_hash": self.identity_hash}
+        return {**self.identity, **self.scoring.identity, **facts}
 
 
 @dataclass(frozen=True)

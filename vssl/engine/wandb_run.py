@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -35,7 +36,8 @@ class WandbRun(WandbLogger):
         offline: whether nothing leaves the machine; the environment's `WANDB_MODE=offline` and
             `disabled` take precedence.
         options: further options of Lightning's logger and of `wandb.init`: `project`, `name`,
-            `save_dir`, `entity`, `group`, `job_type`.
+            `save_dir`, whose logs are sent too, `entity`, `group`, `job_type`, and `version`: a
+            later run of it in the folder has the same id, so that wandb shows one for both.
     """
 
     def __init__(self, *, tags: Sequence[str], offline: bool = True, **options: Any) -> None:
@@ -89,7 +91,7 @@ class WandbRun(WandbLogger):
             return
         try:
             # a longer limit than wandb's own
-            _within(3 * _PATIENCE, lambda: run.finish(exit_code=int(failed)))
+            _within(3 * _PATIENCE, lambda: self._finish(run, failed))
         except Exception as error:
             reason = reason or error_line(error)
         if reason:
@@ -97,6 +99,11 @@ class WandbRun(WandbLogger):
                 "wandb: the end of the run may be missing, %s; `wandb sync %s` sends it",
                 reason, run.settings.sync_dir,
             )  # fmt: skip
+
+    def _finish(self, run: Any, failed: bool) -> None:
+        folder = Path(self._wandb_init["dir"]).absolute()
+        run.save(folder / "*.log", base_path=folder, policy="end")
+        run.finish(exit_code=int(failed))
 
     def _guarded(self, action: Callable[[], object]) -> None:
         """Call wandb; after a failure, never again."""
@@ -155,7 +162,15 @@ class WandbRun(WandbLogger):
         )
         unwanted = ("id", "resume", "anonymous")  # set by Lightning; wandb warns about them
         facts = {key: value for key, value in self._wandb_init.items() if key not in unwanted}
-        return wandb.init(mode=mode, settings=settings, **facts)
+        return wandb.init(mode=mode, settings=settings, id=self._run_id(), **facts)
+
+    def _run_id(self) -> str | None:
+        """The id of the last run of this version in the folder, else a new one."""
+        if self._id is None:
+            return None
+        runs = Path(self._wandb_init["dir"], "wandb").glob(f"*run-*-{self._id}")
+        known = sorted(run.name.partition("run-")[2] for run in runs)  # <time>-<id>
+        return known[-1].partition("-")[2] if known else f"{secrets.token_hex(4)}-{self._id}"
 
 
 def has_key() -> bool:

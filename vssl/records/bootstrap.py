@@ -12,7 +12,8 @@ study and the audit use percentiles.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 from scipy import special
@@ -23,6 +24,7 @@ ROUNDING = 1e-12
 """Spread of resamples, as a part of a number's range, up to which it is rounding alone."""
 
 _DRAWN_AT_ONCE = 2**22  # images that are drawn at once
+_TOTALS_HELD = 2**27  # bytes of totals that one product takes
 _WEIGHTED_AT_ONCE = 1024  # images whose weights are made floats at once
 
 
@@ -92,17 +94,21 @@ class ImageBootstrap:
         with np.errstate(invalid="ignore"):
             return np.asarray(found[:, :draws] / found[:, draws:])
 
-    def means_over_draws(self, totals: Sequence[Array]) -> list[Array]:
+    def means_over_draws(self, totals: Iterable[Array]) -> list[Array]:
         """Means over samples and draws of every resample, `[B]` each, from totals `[G, 2, D]`.
 
-        One product does for all of them, and takes as long as for few.
+        One product does for many of them, and takes as long as for few.
         """
-        fewer = [merged_draws(each) for each in totals]
-        if not fewer:
-            return []
-        stops = np.cumsum([each.shape[2] for each in fewer])[:-1]
-        means = self.means(np.concatenate(fewer, axis=2))
-        return [nanmean(each, axis=1) for each in np.split(means, stops, axis=1)]
+        found: list[Array] = []
+        held: list[Array] = []
+        for each in chain(totals, [None]):
+            held += [] if each is None else [merged_draws(each)]
+            if held and (each is None or sum(some.nbytes for some in held) >= _TOTALS_HELD):
+                stops = np.cumsum([some.shape[2] for some in held])[:-1]
+                means = np.split(self.means(np.concatenate(held, axis=2)), stops, axis=1)
+                found += [nanmean(some, axis=1) for some in means]
+                held = []
+        return found
 
     def dof(self, resampled: Array) -> Array:
         """Degrees of freedom `[K]` of the spread of resamples `[B, K]`, by the images behind it.

@@ -258,13 +258,16 @@ def near_resamples(
     scores: Scores, parts: Sequence[Part], metrics: Sequence[AnyMetric], bootstrap: ImageBootstrap
 ) -> dict[tuple[str, str], Array]:
     """Resamples `[K, B]` of means at the K thresholds of parts, by metric and condition."""
-    keys, totals = [], []
-    for metric in (metric for metric in metrics if isinstance(metric, MeanMetric)):
-        for conditions, values, _ in _mean_values(scores, parts, metric, bootstrap):
-            keys.append((metric.name, PAIR.join(conditions)))
-            of_all = bootstrap.totals(values, by_image=metric.by_image)
-            totals += [merged_draws(each) for each in np.split(of_all, len(parts), axis=2)]
-    found = np.array(bootstrap.means_over_draws(totals))
+    keys = []
+
+    def totals() -> Iterator[Array]:
+        for metric in (metric for metric in metrics if isinstance(metric, MeanMetric)):
+            for conditions, values, _ in _mean_values(scores, parts, metric, bootstrap):
+                keys.append((metric.name, PAIR.join(conditions)))
+                of_all = bootstrap.totals(values, by_image=metric.by_image)
+                yield from np.split(of_all, len(parts), axis=2)
+
+    found = np.array(bootstrap.means_over_draws(totals()))
     shape = (len(keys), len(parts), len(bootstrap.weights))
     return dict(zip(keys, found.reshape(shape), strict=True))
 

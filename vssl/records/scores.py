@@ -67,7 +67,7 @@ class Samples:
         """Read them from a run's records and ground truth."""
         columns = ["sample_id", "image_group", "category"]
         positive = pc.field("audio_condition") == POSITIVE
-        table = read_columns(run / RECORDS_FILE, columns, positive)
+        table = read_columns(run / RECORDS_FILE, columns, positive, columns)
         names, groups, categories = (table.column(name).to_pylist() for name in columns)
         truth = GroundTruth.of(run).of_some(names)
         some = (

@@ -22,6 +22,7 @@ from vssl.records.files import (
     RUN_FILE,
     SCORES_FILE,
     SHARDS_FOLDER,
+    SUBSETS_FILE,
     SUMMARY_FILE,
     read_run_file,
 )
@@ -121,6 +122,18 @@ class ReportRun:
         """
         place = self._places.get((metric, condition, policy, variant))
         return None if place is None else self.summary.iloc[place]
+
+    @cached_property
+    def subsets(self) -> dict[tuple[str, str], ReportRun]:
+        """The run on each of its subsets, by the kind and name of the subset."""
+        path = self.folder / SUBSETS_FILE
+        if not path.is_file():
+            return {}
+        parts = read_summary(path).groupby(["subset_kind", "subset"], sort=False)
+        return {
+            (str(kind), str(name)): replace(self, summary=rows.reset_index(drop=True))
+            for (kind, name), rows in parts
+        }
 
     @cached_property
     def _places(self) -> dict[tuple[str, str, str, str], int]:
@@ -226,7 +239,8 @@ def _read_finished(folder: Path) -> ReportRun:
         if read_provenance(folder / SCORES_FILE) != provenance:
             raise UsageError(f"{SCORES_FILE} is not of the records beside it. Evaluate again.")
         check_pages(folder / SCORES_FILE)
-    for name in (RECORDS_FILE, SUMMARY_FILE):
+    with_subsets = [SUBSETS_FILE] * (folder / SUBSETS_FILE).is_file()
+    for name in (RECORDS_FILE, SUMMARY_FILE, *with_subsets):
         of_file = str(read_provenance(folder / name).get("config_hash"))
         if of_file != own_hash:
             raise UsageError(

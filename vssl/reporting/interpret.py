@@ -1,4 +1,4 @@
-"""A run's numbers in sentences."""
+"""Numbers in sentences: of a run, and of a test set's models beside each other."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from vssl.reporting.tables.model import percent
 from vssl.types import POSITIVE
 
 _NOTHING = 0.001  # share of the image below which a mask says nothing
+_HALF = 0.5  # of the images
+_NAMED = 4  # models that a sentence names
+_SOUNDS = {"silence": "silence", "noise": "noise", "offscreen": "a sound from another video"}
 
 
 def in_words(
@@ -26,9 +29,7 @@ def in_words(
     does, `marked` compares the image's sounds, `equal` has a stated rate of false alarms,
     `universal` is that of F_LOC.
     """
-    columns = ["metric", "condition", "threshold_policy", "value", "ci_low", "ci_high"]
-    rows = summary.loc[summary.value.notna(), columns].itertuples(index=False)
-    found = {(metric, of, policy): _Number(*number) for metric, of, policy, *number in rows}
+    found = _numbers(summary)
     usual = found.get(("ciou", POSITIVE, positives))
     auroc = found.get(("auroc", ALL_NEGATIVES, NO_POLICY))
     sentences = [
@@ -39,6 +40,73 @@ def in_words(
         _one_threshold(found, usual, equal, universal),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def finding(
+    models: Mapping[str, pd.DataFrame],
+    *,
+    positives: str,
+    marked: str,
+    universal: str,
+    **_: str,
+) -> list[str]:
+    """What the models of one test set show together: false alarms, separation, one threshold.
+
+    `models` are summaries of one map variant by label; policies are those of `in_words`. More than
+    half, and above others, is said only where the 95 % interval shows it. Sentences whose numbers
+    the summaries lack are left out.
+    """
+    found = {label: _numbers(summary) for label, summary in models.items()}
+
+    def each(*key: str) -> dict[str, _Number]:
+        return {label: own[key] for label, own in found.items() if key in own}  # type: ignore[index]
+
+    auroc = each("auroc", ALL_NEGATIVES, NO_POLICY)
+    usual = each("ciou", POSITIVE, positives)
+    left = each("ciou", POSITIVE, universal)
+    kept = [left[label].value / number.value for label, number in usual.items()
+            if label in left and number.value]  # fmt: skip
+    alarms = [
+        (f"{sum(rate.low > _HALF for rate in rates.values())} of {len(rates)}", sound)
+        for condition, sound in _SOUNDS.items()
+        if (rates := each("false_alarm_rate", condition, marked))
+    ]
+    sentences = []
+    if alarms:
+        (count, sound), *others = alarms
+        sentences.append(
+            f"{count} models mark something in more than half of the images with {sound}"
+            f"{''.join(f', {n} with {other}' for n, other in others)}, though nothing of the"
+            f" picture sounds (95 % intervals above half, threshold {marked})."
+        )
+    if auroc:
+        sentences.append(_leader(auroc, "tells positives from negatives", "AUROC"))
+    elif usual:
+        sentences.append(_leader(usual, "finds what sounds", f"cIoU ({positives})"))
+    if kept and alarms:
+        low, high = (f"{100 * share:.0f}" for share in (min(kept), max(kept)))
+        sentences.append(
+            f"One threshold for all sounds ({universal}) leaves"
+            f" {low if low == high else f'{low} to {high}'} % of the cIoU that the models reach"
+            f" when tested as usual, on positives alone ({positives})."
+        )
+    return sentences
+
+
+def _leader(numbers: Mapping[str, _Number], does: str, what: str) -> str:
+    """Which model has the highest number; it is best if no other interval reaches its own."""
+    first = max(numbers, key=lambda label: numbers[label].value)
+    rest = {label: number for label, number in numbers.items() if label != first}
+    rivals = [label for label, number in rest.items() if number.high >= numbers[first].low]
+    if not rivals:
+        return f"{first} {does} best: {what} {numbers[first]}, above all other models' intervals."
+    named = ", ".join(rivals[:_NAMED])
+    if len(rivals) > _NAMED:
+        named += f" and {len(rivals) - _NAMED} more"
+    return (
+        f"No model alone {does} best: {first} has the highest {what}, {numbers[first]}, and its"
+        f" interval overlaps with that of {named}."
+    )
 
 
 class _Number(NamedTuple):
@@ -52,6 +120,12 @@ class _Number(NamedTuple):
 
 
 _Numbers = Mapping[tuple[str, str, str], _Number]  # defined numbers by metric, condition and policy
+
+
+def _numbers(summary: pd.DataFrame) -> _Numbers:
+    columns = ["metric", "condition", "threshold_policy", "value", "ci_low", "ci_high"]
+    rows = summary.loc[summary.value.notna(), columns].itertuples(index=False)
+    return {(metric, of, policy): _Number(*number) for metric, of, policy, *number in rows}
 
 
 def _listens(found: _Numbers, policy: str) -> str:

@@ -274,7 +274,7 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.
                 )
                 for row in rows.to_dict("records")
             ),
-            caption(summaries[folder]),
+            *caption(summaries[folder]),
             label="metric",
         )
         for folder, rows in compared.items()

@@ -33,6 +33,7 @@ def make_report(
     intervals: bool = False,
     gallery: int = 60,
     samples: Sequence[str] = (),
+    baselines: bool = False,
     keep: Path | None = None,
     expected: str | None = None,
 ) -> Collection:
@@ -74,8 +75,9 @@ def make_report(
             shutil.copyfile(files[-2], keep / f"{group.name}.csv")
         if drawn_figures:
             own = draw_figures(
-                group, output, drawn_figures, policy=policy, samples=chosen[group.name]
-            )
+                group, output, drawn_figures, policy=policy, samples=chosen[group.name],
+                baselines=baselines,
+            )  # fmt: skip
             files += [path for figure in own for path in (figure.svg, figure.png)]
             drawn[group.name] = own
     first = output / INDEX_TEXT

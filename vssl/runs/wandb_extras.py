@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 from pytorch_lightning.loggers import Logger
 
 from vssl.analysis.threshold_curves import maxima_histograms, threshold_curves
@@ -17,8 +18,9 @@ from vssl.records.files import RECORDS_FILE, SUBSETS_FILE, SUMMARY_FILE
 from vssl.records.localization import AUDIO_VISUAL, Localization
 from vssl.records.store import read_provenance
 from vssl.records.summary import read_summary
-from vssl.reporting.dashboard import CURVES, GALLERY, MAXIMA, PER_CLASS, curve_column
+from vssl.reporting.dashboard import CURVES, GALLERY, MAXIMA, NUMBERS, PER_CLASS
 from vssl.reporting.tables.model import shared_threshold
+from vssl.types import POSITIVE
 
 _log = logging.getLogger(__name__)
 
@@ -27,16 +29,16 @@ GALLERY_SHARES = (0.1, 0.5, 0.9)
 
 
 def mirror_run(settings: RunSettings, folder: Path, loggers: Sequence[Logger]) -> None:
-    """Log distributions, pictures, threshold curves and the table by class to wandb.
+    """Log distributions, pictures, threshold curves and tables to wandb.
 
     A part that cannot be made costs a warning, and neither the rest nor the run.
     """
     # tables last: online, wandb asks the server for each
-    names = (MAXIMA, GALLERY, CURVES, PER_CLASS)
-    parts = (_log_maxima, _log_gallery, _log_curves, _log_classes)
+    parts = {MAXIMA: _log_maxima, GALLERY: _log_gallery, NUMBERS: _log_numbers}
+    parts |= {CURVES: _log_curves, PER_CLASS: _log_classes}
     for run in loggers:
         if isinstance(run, WandbRun) and run.is_open:
-            for name, log in zip(names, parts, strict=True):
+            for name, log in parts.items():
                 try:
                     log(settings, folder, run)
                 except Exception as error:  # a mirror must not break what it shows
@@ -66,36 +68,38 @@ def _log_curves(settings: RunSettings, folder: Path, run: WandbRun) -> None:
     for variant in Localization.of(facts).variants:
         # one draw of each negative: a pass over all would take as long as scoring
         curves = threshold_curves(folder, variant, points=51, resamples=0, draws=1)
-        columns = {
-            "threshold": curves.thresholds,
-            curve_column("ciou"): curves.ciou,
-            curve_column("f_loc"): curves.f_loc,
-        }
+        columns = {"threshold": curves.thresholds.astype(float)}
+        columns |= {"ciou": curves.ciou, "f_loc": curves.f_loc}
         for (metric, name), values in curves.values.items():
             if metric == "pia":
-                columns[curve_column("pia", name)] = 1 - values
-        rows = [
-            [None if value != value else round(float(value), 6) for value in row]
-            for row in zip(*columns.values(), strict=True)
-        ]
+                columns[f"1-pia/{name}"] = 1 - values
         key = CURVES if variant == AUDIO_VISUAL else f"{CURVES}.{variant}"
-        run.log_table(key, list(columns), rows)
+        _log_table(run, key, pd.DataFrame(columns).round(6))
+
+
+def _log_numbers(settings: RunSettings, folder: Path, run: WandbRun) -> None:
+    summary = read_summary(folder / SUMMARY_FILE)
+    _log_table(run, NUMBERS, summary.drop(columns=["manifest_hash", "config_hash"]).round(6))
 
 
 def _log_classes(settings: RunSettings, folder: Path, run: WandbRun) -> None:
     if not (folder / SUBSETS_FILE).is_file():
         return
-    subsets = read_summary(folder / SUBSETS_FILE)
-    keys = ["subset", "threshold_policy", "map_variant"]
+    subsets = read_summary(folder / SUBSETS_FILE).rename(columns={"subset": "class"})
     by_class = subsets["subset_kind"] == "category"
     kept = subsets[by_class & subsets["threshold_policy"].isin(list(settings.overview.values()))]
     if kept.empty:
         return
+    keys = ["class", "threshold_policy", "map_variant"]
     names = kept["condition"] + "/" + kept["metric"]
     wide = kept.assign(name=names).pivot(index=keys, columns="name", values="value")
     wide = wide[list(dict.fromkeys(names))].round(6)
-    counts = kept[kept["condition"] == "positive"].groupby(keys)["n"].max()
+    counts = kept[kept["condition"] == POSITIVE].groupby(keys)["n"].max()
     wide.insert(0, "n", counts.reindex(wide.index).fillna(0).astype(int))
-    table = wide.reset_index().rename(columns={"subset": "class"})
-    table = table.astype(object).where(table.notna(), None)
-    run.log_table(PER_CLASS, list(table.columns), table.to_numpy(dtype=object).tolist())
+    _log_table(run, PER_CLASS, wide.reset_index())
+
+
+def _log_table(run: WandbRun, key: str, table: pd.DataFrame) -> None:
+    """Log a table, with null for what is undefined."""
+    rows = table.astype(object).where(table.notna(), None).to_numpy(dtype=object).tolist()
+    run.log_table(key, list(table.columns), rows)

@@ -70,6 +70,7 @@ class FigureData:
     scores: Mapping[str, ScoreColumns]
     curves: Mapping[str, Curves]
     samples: Sequence[GridSample] = ()
+    left_out: Sequence[str] = ()  # labels of baselines
 
     def rows(self, run: ReportRun, column: str, condition: str) -> pd.Series:
         """A run's column of the scores under an audio condition, indexed by draw.
@@ -105,17 +106,30 @@ class FigureData:
             gaps += [(run.label, f"{count} maps hold NaN and are left out")] if count else []
         return gaps
 
-    def caption(
+    def details(
         self, *sentences: str, policies: Sequence[str] = (), gaps: Sequence[tuple[str, str]]
-    ) -> str:
+    ) -> tuple[str, ...]:
         """Sentences, what the runs rest on, thresholds with their sources, and gaps."""
         parts = [
             *sentences,
             _common_facts(self.group, self.runs),
-            _threshold_texts(self.runs, policies, self.variant),
+            *_threshold_texts(self.runs, policies, self.variant),
             f"Gaps: {by_run(gaps)}." if gaps else "",
+            f"Not drawn (--baselines draws them): {', '.join(self.left_out)}."
+            if self.left_out
+            else "",
         ]
-        return " ".join(part for part in parts if part)
+        return tuple(part for part in parts if part)
+
+    @property
+    def size(self) -> str:
+        """How many samples the runs have, and the seed."""
+        facts = [run.provenance for run in self.runs]
+        samples, seeds = (
+            ", ".join(dict.fromkeys(str(each[key]) for each in facts))
+            for key in ("evaluated", "seed")
+        )
+        return f"N = {samples} samples, seed {seeds}."
 
 
 def read_scores(run: ReportRun, policy: str) -> ScoreColumns:
@@ -247,7 +261,9 @@ def _common_facts(group: Group, runs: Sequence[ReportRun]) -> str:
     )
 
 
-def _threshold_texts(runs: Sequence[ReportRun], policies: Sequence[str], variant: str) -> str:
+def _threshold_texts(
+    runs: Sequence[ReportRun], policies: Sequence[str], variant: str
+) -> Iterator[str]:
     """Values of threshold policies by run, and what they rest on; missing ones are gaps."""
     values, sources = [], []
     for run in runs:
@@ -259,8 +275,7 @@ def _threshold_texts(runs: Sequence[ReportRun], policies: Sequence[str], variant
             chosen = rows["threshold_policy"].isin(policies) & (rows["map_variant"] == variant)
             of_run = rows.loc[chosen, "threshold_source"].unique()
             sources.append((run.label, ", ".join(map(str, of_run))))
-    if not values:
-        return ""
-    different = labels_by(sources)
-    origin = next(iter(different)) if len(different) == 1 else by_run(sources)
-    return f"Thresholds: {'; '.join(values)}. They rest on: {origin}."
+    if values:
+        different = labels_by(sources)
+        yield f"Thresholds: {'; '.join(values)}."
+        yield f"They rest on: {next(iter(different)) if len(different) == 1 else by_run(sources)}."

@@ -37,8 +37,9 @@ GRID_SHARES = (0.1, 0.5, 0.9)
 class ReportFigure:
     """A figure of the report, as `conf/figure/<name>.yaml` describes it.
 
-    In `title`, `caption` and `alt`, `{policy}` is the report's threshold policy, and other braces
-    are filled with the `words` of the drawing. The caption goes on with what the runs rest on.
+    In its texts, `{policy}` is the report's threshold policy, and other braces are filled with the
+    `words` of the drawing. Behind the caption stand N and seed, behind the details what else the
+    runs rest on.
     """
 
     name: str  # in the files `<group>_<name>.svg` and `.png`
@@ -46,6 +47,7 @@ class ReportFigure:
     title: str  # shown above the figure
     caption: str  # says what is drawn
     alt: str  # says what is to be seen, for those who do not see it
+    details: str = ""  # says how to read lines and marks
 
     def drawings(self, data: FigureData) -> Iterator[Drawing]:
         """Draw, and give each drawing its texts.
@@ -61,14 +63,17 @@ class ReportFigure:
         for each in [drawn] if isinstance(drawn, (Canvas, Drawing)) else drawn:
             drawing = Drawing(each) if isinstance(each, Canvas) else each
             words = {"policy": data.policy, **drawing.words}
-            title, caption, alt = (self._filled(key, words) for key in ("title", "caption", "alt"))
+            title, caption, alt, details = (
+                self._filled(key, words) for key in ("title", "caption", "alt", "details")
+            )
             yield drawing._replace(
                 name=drawing.name or self.name,
                 title=title,
-                caption=data.caption(
-                    caption, *drawing.notes, policies=drawing.policies, gaps=drawing.gaps
-                ),
+                caption=f"{caption} {data.size}",
                 alt=alt,
+                details=data.details(
+                    details, *drawing.notes, policies=drawing.policies, gaps=drawing.gaps
+                ),
             )
 
     def _filled(self, key: str, words: Mapping[str, str]) -> str:
@@ -88,18 +93,20 @@ def draw_figures(
     *,
     policy: str = "universal_q3",
     samples: Sequence[str] = (),
+    baselines: bool = False,
 ) -> list[Figure]:
     """Draw a group's figures, `<group>_<figure>.svg` and `.png`; those of OGL maps apart.
 
-    Panel and caption say what a run lacks. `policy` is that of the curves and of the new rendering.
-    `samples` are ids for the qualitative grid; none takes three by the object's size.
+    Without `baselines` these are drawn only where a group has nothing else. Panel and details say
+    what a run lacks. `policy` is that of the curves and of the new rendering. `samples` are ids for
+    the qualitative grid; none takes three by the object's size.
 
     Raises:
         RecordsError: when records cannot be read, or lack a sample that was asked for.
     """
     written = []
     with mpl.rc_context(HOUSE_STYLE):
-        for part in parts_of(group, policy=policy, samples=samples):
+        for part in parts_of(group, policy=policy, samples=samples, baselines=baselines):
             guided = part.variant != AUDIO_VISUAL
             suffix = f"_{part.variant}" if guided else ""
             behind = ", object-guided maps (OGL)" if guided else ""
@@ -115,6 +122,7 @@ def parts_of(
     *,
     policy: str = "universal_q3",
     samples: Sequence[str] = (),
+    baselines: bool = True,
     curve_records: int = CURVE_RECORDS,
     curve_samples: int = CURVE_SAMPLES,
 ) -> list[FigureData]:
@@ -122,6 +130,9 @@ def parts_of(
 
     `curve_records` and `curve_samples` say when curves rest on a part of a run, see `read_curves`.
     """
+    models = tuple(run for run in group.runs if baselines or not run.is_baseline)
+    left_out = [run.label for run in group.runs if models and run not in models]
+    group = group._replace(runs=models or group.runs)
     scores = {run.label: read_scores(run, policy) for run in group.runs}
     curves = {
         run.label: read_curves(run, records=curve_records, part=curve_samples)
@@ -131,7 +142,7 @@ def parts_of(
     grid_samples = list(_grid_samples(group, samples))
     having = {v: [run for run in group.runs if v in run.variants] for v in VARIANTS}
     return [
-        FigureData(group, runs, variant, policy, scores, curves, grid_samples)
+        FigureData(group, runs, variant, policy, scores, curves, grid_samples, left_out)
         for variant, runs in having.items()
         if runs
     ]

@@ -52,18 +52,23 @@ class Drawing(NamedTuple):
     canvas: Canvas
     name: str = ""  # in the file's name, where a function draws several; else the figure's
     words: Mapping[str, str] = MappingProxyType({})
-    notes: Sequence[str] = ()  # further sentences of the caption
-    policies: Sequence[str] = ()  # threshold policies whose values the caption lists
+    notes: Sequence[str] = ()  # sentences of the details
+    policies: Sequence[str] = ()  # threshold policies whose values the details list
     gaps: Sequence[tuple[str, str]] = ()  # labels of runs, and what each lacks
     photographs: bool = False  # whether images inside the SVG become JPEG
     title: str = ""
     caption: str = ""
     alt: str = ""
+    details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the report; `alt` says what is to be seen, for those who do not see it."""
+    """A figure of the report; `alt` says what is to be seen, for those who do not see it.
+
+    `caption` says in short what it is, `details` one sentence each how to read it and what it
+    rests on.
+    """
 
     name: str
     title: str
@@ -71,6 +76,7 @@ class Figure:
     svg: Path
     png: Path
     alt: str = ""
+    details: tuple[str, ...] = ()
 
 
 _LOOKS = {
@@ -186,7 +192,7 @@ def write(drawing: Drawing, output: Path, *, name: str, title: str) -> Figure:
         # photographs gain little from more compression
         options: Any = {"pil_kwargs": {"compress_level": 3}}
         canvas.savefig(partial, format="png", dpi=_PNG_DPI, metadata=described, **options)
-    return Figure(name, title, drawing.caption, svg, png, drawing.alt)
+    return Figure(name, title, drawing.caption, svg, png, drawing.alt, drawing.details)
 
 
 def _with_jpeg(text: str) -> str:

@@ -21,17 +21,21 @@ from vssl.records.store import column_names, read_columns
 from vssl.records.truth import GroundTruth, object_area
 from vssl.reporting.collection import Group, ReportRun
 from vssl.reporting.figures.samples import RunScene, read_scenes
+from vssl.reporting.tables.model import percent
 from vssl.types import POSITIVE, SoundingObject
 
 QUARTERS = ("smallest quarter", "second quarter", "third quarter", "largest quarter")
 """Of the samples of a test set, by the area of their ground truth."""
 
+_EVERY = 8  # row and column of the maps whose median is taken
+_TELLING = 0.2  # of the samples shown
 _WORST = 200  # of each run and condition that may have to be looked at
 _WORST_OF = {
     SoundingObject.OWN: "lowest cIoU",
     SoundingObject.OTHER: "highest cIoU with the silent object",
     SoundingObject.NONE: "largest marked area",
 }
+_WHOLE = "the whole test set is shown"
 _SPREAD = "spread over classes and object sizes"
 _FIELDS = ("sample_id", "image_path", "category")
 _TRUTH = ("boxes", "box_weights", "masks", "mask_weights")
@@ -41,13 +45,13 @@ _TRUTH = ("boxes", "box_weights", "masks", "mask_weights")
 class RunMaps:
     """The first draw of every audio condition of a run, for the samples shown.
 
-    `scenes` are without their localization maps, of which `extremes` has lowest and highest value
-    by map variant; `scores`: cIoU and pIA by map variant, sample and condition.
+    `scenes` are without their localization maps, of which `extremes` has lowest, median and highest
+    value by map variant; `scores`: cIoU and pIA by map variant, sample and condition.
     """
 
     run: ReportRun
     scenes: Mapping[str, RunScene]
-    extremes: Mapping[str, tuple[float, float]]
+    extremes: Mapping[str, tuple[float, float, float]]
     scores: Mapping[tuple[str, str, str], tuple[float, float]]
 
     @cached_property
@@ -60,37 +64,44 @@ class RunMaps:
             if source and clip
         }
 
-    def packed(self, sample_id: str) -> str:
-        """A sample's maps as text: base64 of zlib of float32, little endian.
+    def packed(self, sample_id: str) -> tuple[list[int], str]:
+        """A sample's maps: which of the packed ones each condition has, and these as text.
 
-        The native map of each condition in the order of the run, then the object map.
+        Base64 of zlib of float32, little endian: all lowest bytes, all second bytes and so on,
+        which compress better. Native maps, equal ones once, then the object map.
         """
         scene = self.scenes[sample_id]
-        seen = [] if scene.object_map is None else [scene.object_map.ravel()]
-        values = np.concatenate([scene.native.ravel(), *seen]).astype("<f4")
-        return base64.b64encode(zlib.compress(values.tobytes(), 9)).decode()
+        first: dict[bytes, int] = {}
+        native = scene.native.astype("<f4")
+        places = [first.setdefault(each.tobytes(), len(first)) for each in native]
+        seen = b"" if scene.object_map is None else scene.object_map.astype("<f4").tobytes()
+        whole = b"".join([*first, seen])
+        planes = np.frombuffer(whole, np.uint8).reshape(-1, 4).T
+        return places, base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode()
 
 
 def choose(group: Group, count: int, *, policy: str) -> pd.DataFrame:
-    """Samples spread over classes and object sizes, and those on which each run does worst.
+    """The most telling samples, some spread over classes and object sizes, and the worst ones.
 
-    Half of them are the worst, in the first draw under `policy`: of every run in turn the lowest
-    cIoU where the own object sounds, the highest where another one does, and the largest marked
-    area where none does. A test set of no more than `count` samples is taken whole.
+    The first fifth are the most telling, see `_telling`. Half of the others are spread, half are
+    the worst in the first draw under `policy`: of every run in turn the lowest cIoU where the own
+    object sounds, the highest where another one does, and the largest marked area where none does.
+    A test set of no more than `count` samples is taken whole, the most telling first.
 
     A row has `_FIELDS`, `_TRUTH`, `natural`, `area` (share of the image that the ground truth
     covers), `quarter` (of the test set by area, 0 the smallest), and `why` it was chosen.
     """
     facts = _samples_by_area(group.runs[0].folder)
+    telling = dict(_telling(group, facts, policy))
     chosen: dict[str, str] = {}
     if len(facts) <= count:
-        chosen = dict.fromkeys(facts["sample_id"], "the whole test set is shown")
+        chosen = telling | {name: _WHOLE for name in facts["sample_id"] if name not in telling}
     else:
-        spread = _spread_out(facts)
-        worst = _worst(group.runs, policy)
-        for sample_id in islice(spread, (count + 1) // 2):
-            chosen[sample_id] = _SPREAD
-        for sample_id, why in chain(worst, zip(spread, repeat(_SPREAD), strict=False)):
+        spread = zip(_spread_out(facts), repeat(_SPREAD), strict=False)
+        first = round(_TELLING * count)
+        chosen = dict(islice(telling.items(), first))
+        parts = islice(spread, (count - first + 1) // 2), _worst(group.runs, policy), spread
+        for sample_id, why in chain(*parts):
             if len(chosen) >= count:
                 break
             chosen.setdefault(sample_id, why)
@@ -99,16 +110,22 @@ def choose(group: Group, count: int, *, policy: str) -> pd.DataFrame:
     )
 
 
+def models_of(group: Group) -> list[ReportRun]:
+    """The runs of a group that are no baselines, or all where there are only these."""
+    return [run for run in group.runs if not run.is_baseline] or list(group.runs)
+
+
 def read_maps(run: ReportRun, samples: Sequence[str], *, policy: str) -> RunMaps:
     """Read the first draws of some samples, without reading others' maps into memory."""
     scenes = read_scenes(run.folder, samples, variants=run.variants)
-    extremes: dict[str, tuple[float, float]] = {}
+    extremes: dict[str, tuple[float, float, float]] = {}
     for variant in run.variants:
         maps = torch.cat([scene.maps[variant] for scene in scenes])
         bottom, top = maps.amin(dim=(1, 2)), maps.amax(dim=(1, 2))
         whole = bottom.isfinite() & top.isfinite()
         if whole.any():
-            extremes[variant] = float(bottom[whole].min()), float(top[whole].max())
+            middle = maps[whole][:, ::_EVERY, ::_EVERY].median()
+            extremes[variant] = float(bottom[whole].min()), float(middle), float(top[whole].max())
     scores = _scores(run, policy)
     scores = scores[scores["sample_id"].isin(samples)]
     by_key = {tuple(key): (ciou, pia) for *key, ciou, pia in scores.itertuples(index=False)}
@@ -129,6 +146,37 @@ def _samples_by_area(run: Path) -> pd.DataFrame:
     rows["area"] = [object_area(*each) for each in objects]
     order = np.argsort(np.argsort(rows["area"].to_numpy(), kind="stable"))
     return pd.DataFrame(rows.assign(quarter=order * len(QUARTERS) // len(rows)))
+
+
+def _telling(group: Group, facts: pd.DataFrame, policy: str) -> Iterator[tuple[str, str]]:
+    """Samples where a model finds the object, and one marks much though nothing of it sounds.
+
+    By the largest cIoU of a model plus the largest marked area under a negative, classes in turn.
+    """
+    found = []
+    for run in models_of(group):
+        rows = _scores(run, policy)
+        rows = rows[rows["map_variant"] == AUDIO_VISUAL].assign(run=run.label)
+        silent = rows["audio_condition"].isin(run.negatives)
+        own = rows["audio_condition"] == POSITIVE
+        found.append(
+            rows.assign(value=rows["ciou"].where(own, rows["pia"]), silent=silent)[own | silent]
+        )
+    rows = pd.concat(found).dropna(subset=["value"]).sort_values(["value", "sample_id"])
+    largest = rows.drop_duplicates(["sample_id", "silent"], keep="last").set_index("sample_id")
+    best, alarm = largest[~largest["silent"]], largest[largest["silent"]]
+    both = best.merge(alarm, left_index=True, right_index=True, suffixes=("", "_alarm"))
+    both["total"] = both["value"] + both["value_alarm"]
+    both["category"] = facts.set_index("sample_id")["category"]
+    both = both.sort_values("total", ascending=False, kind="stable")
+    by_class = [list(each.itertuples()) for _, each in both.groupby("category", sort=False)]
+    for row in in_turn(by_class):
+        why = (
+            f"own sound: {row.run} reaches cIoU {percent(row.value)} %;"
+            f" {row.audio_condition_alarm}: {row.run_alarm} marks {percent(row.value_alarm)} % of"
+            f" the image ({policy})"
+        )
+        yield row.Index, why
 
 
 def _spread_out(facts: pd.DataFrame) -> Iterator[str]:

@@ -22,20 +22,25 @@ from markupsafe import Markup
 
 from vssl.core.files import write_text
 from vssl.records.files import SUMMARY_FILE
-from vssl.records.localization import Localization
-from vssl.reporting.collection import Collection, Group
+from vssl.records.localization import AUDIO_VISUAL, Localization
+from vssl.reporting.collection import Collection, Group, ReportRun
 from vssl.reporting.figures.style import Figure
+from vssl.reporting.interpret import finding, in_words
 from vssl.reporting.page import media
-from vssl.reporting.page.gallery import QUARTERS, RunMaps, choose, in_turn, read_maps
+from vssl.reporting.page.gallery import QUARTERS, RunMaps, choose, in_turn, models_of, read_maps
+from vssl.reporting.tables.captions import marks_nothing
 from vssl.reporting.tables.model import GAP, Table, percent
 from vssl.types import EVALUATION_SIZE, POSITIVE
 
 PAGE_FILE = "index.html"
-PAGE_LIMIT = 20_000_000
+PAGE_LIMIT = 15_000_000
 """Largest size of a page in bytes; the page counts what does not fit."""
 
+OPENING_FIGURE = "overview"
+"""Name of the figure that is shown beside a group's finding."""
+
 _FIGURES = 1 / 3  # of the page, at most: they are in files of their own too
-_PER_CARD = 1_500  # bytes of a sample's text on the page, beside what is counted
+_PER_ELEMENT = 120  # bytes of markup around a part of the gallery's data, at most
 
 
 def write_page(
@@ -55,9 +60,9 @@ def write_page(
     that a reader chooses, with the numbers of vssl.
 
     `figures` and `tables` are by name of the group. The gallery shows at most `gallery` samples of
-    each group; it starts at `policy` and chooses the worst samples by it. `limit` bytes, at most,
-    are for tables, then figures (up to a third), then maps and images, then sounds; what does not
-    fit is left out and counted on the page.
+    each group, at the threshold of `opening_policy`. `limit` bytes, at most, are for tables, then
+    figures (up to a third), then maps and images, then sounds; what does not fit is left out and
+    counted on the page.
     """
     output.mkdir(parents=True, exist_ok=True)
     render = partial(_template(output).render, policy=policy, left_out=collection.left_out)
@@ -66,34 +71,38 @@ def write_page(
         {
             "name": group.name,
             "title": f"{title} ({group.name})" if titles.count(title) > 1 else title,
+            "tests": title,
+            **_words(group, policy),
             "facts": _group_facts(group),
             "thresholds": _thresholds(group),
             "tables": tables.get(group.name, ()),
-            "figures": [_shown_figure(each) for each in figures.get(group.name, ())],
+            "figures": _shown_figures(group, figures.get(group.name, ())),
             "gallery": [],
         }
         for group, title in zip(collection.groups, titles, strict=True)
     ]
-    empty = [{"title": page["title"], "data": ""} for page in pages]
+    empty = [{"title": page["title"], "data": "", "parts": {}} for page in pages]
     room = limit - len(render(groups=pages, galleries=empty).encode())
     budget = _Budget(min(room, round(_FIGURES * limit)))
     for figure in in_turn(page["figures"] for page in pages):
         content = media.figure_address(figure["svg"], figure["png"])
         figure["source"] = content if budget.take(len(content)) else ""
         room -= len(figure["source"])
-    galleries = [_Gallery(group, gallery, policy) for group in collection.groups]
+    galleries = [_Gallery(each, gallery, policy, output) for each in collection.groups]
     samples = list(in_turn([(shown, each) for each in shown.samples] for shown in galleries))
-    budget = _Budget(room)
+    fixed = sum(len(_json(shown.data("data"))) for shown in galleries if shown.samples)
+    budget = _Budget(room - fixed)
     for add in (_Gallery.add_sample, _Gallery.add_clips):
         for shown, sample in samples:
             add(shown, sample, budget)
-    with_maps = []
+    with_maps: list[dict[str, Any]] = []
     for page, shown in zip(pages, galleries, strict=True):
         page["gallery"] = shown.notes()
-        if shown.maps:
-            data = json.dumps(shown.data(output), allow_nan=False, separators=(",", ":"))
-            # a script element would end at a "</"
-            with_maps.append({"title": page["title"], "data": Markup(data.replace("<", "\\u003c"))})
+        if shown.parts:
+            name = f"data-{len(with_maps)}"
+            parts = {f"{name}-{place}": _json(each) for place, each in enumerate(shown.parts)}
+            data = _json(shown.data(name))
+            with_maps.append({"title": page["title"], "data": data, "parts": parts})
     path = output / PAGE_FILE
     write_text(path, render(groups=pages, galleries=with_maps))
     return path
@@ -110,6 +119,12 @@ class _Budget:
         fits = size <= self._left
         self._left -= size if fits else 0
         return fits
+
+
+def _json(content: Any) -> Markup:
+    """Content of a script element, which would end at a "</"."""
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))
 
 
 def _template(output: Path) -> jinja2.Template:
@@ -137,6 +152,42 @@ def _template(output: Path) -> jinja2.Template:
         "summary_file": SUMMARY_FILE,
     }
     return environment.from_string(texts["template.html.j2"])
+
+
+def opening_policy(group: Group, policy: str) -> str:
+    """The threshold at which the gallery opens, and of which the finding speaks first.
+
+    It is the usual one, `overview.marked` of the runs' configuration (`fixed`), or `policy` where
+    most models lack that or mark nothing with it under the own sound.
+    """
+    usual = _overview(group).get("marked", policy)
+    models = models_of(group)
+    marking = [
+        run.number("pia", POSITIVE, usual) is not None
+        and not marks_nothing(run, usual, AUDIO_VISUAL)
+        for run in models
+    ]
+    return usual if 2 * sum(marking) > len(models) else policy
+
+
+def _overview(group: Group) -> dict[str, str]:
+    """Threshold policies of the overview, as the runs' configuration names them."""
+    config = group.runs[0].run_file.get("config") or {}
+    return dict(config.get("overview") or {})
+
+
+def _words(group: Group, policy: str) -> dict[str, Any]:
+    """The finding of a group, and each of its models in words."""
+    policies = dict.fromkeys(("positives", "equal"), "") | _overview(group)
+    policies |= {"marked": opening_policy(group, policy), "universal": policy}
+    models = models_of(group)
+    rows = {r.label: r.summary[r.summary["map_variant"] == AUDIO_VISUAL] for r in models}
+    words = {label: in_words(summary, **policies) for label, summary in rows.items()}
+    alone = len(words) == 1
+    return {
+        "finding": list(words.values()) if alone else finding(rows, **policies),
+        "words": {} if alone else {label: text for label, text in words.items() if text},
+    }
 
 
 def _group_facts(group: Group) -> dict[str, str]:
@@ -177,30 +228,38 @@ def _thresholds(group: Group) -> dict[str, Any]:
     return {"policies": list(policies), "rows": rows}
 
 
-def _shown_figure(figure: Figure) -> dict[str, Any]:
-    """A figure for the template, so far without its content."""
-    width, height = media.figure_size(figure.png)
-    guided = figure.name.endswith("_ogl")
-    return {**vars(figure), "width": width, "height": height, "guided": guided, "source": ""}
+def _shown_figures(group: Group, figures: Sequence[Figure]) -> list[dict[str, Any]]:
+    """Figures for the template, the opening one first, so far without their content."""
+    first = f"{group.name}_{OPENING_FIGURE}"
+    shown = []
+    for figure in sorted(figures, key=lambda figure: figure.name != first):
+        width, height = media.figure_size(figure.png)
+        guided = figure.name.endswith("_ogl")
+        more = {"width": width, "height": height, "guided": guided, "source": ""}
+        shown.append(vars(figure) | more)
+    return shown
 
 
 class _Gallery:
     """The part of a group's gallery that fits into the page.
 
-    `maps` has one packed text for each run, `clips` None where one is not at hand or does not fit.
+    `parts` are the large ones, image and maps of a sample or a clip, which the script reads when
+    they are needed; `shown` and `clips` say where a sample's and a clip's are among them, None for
+    a clip that is not at hand or does not fit.
     """
 
-    def __init__(self, group: Group, count: int, policy: str) -> None:
+    def __init__(self, group: Group, count: int, policy: str, output: Path) -> None:
         self.group = group
-        self.policy = policy
-        rows = choose(group, count, policy=policy).itertuples() if count else ()
+        self.policy = opening_policy(group, policy)
+        self.output = output
+        rows = choose(group, count, policy=self.policy).itertuples() if count else ()
         self.samples: list[Any] = list(rows)
         ids = [each.sample_id for each in self.samples]
-        self.runs = [read_maps(run, ids, policy=policy) for run in group.runs] if ids else []
+        self.runs = [read_maps(run, ids, policy=self.policy) for run in group.runs] if ids else []
         self.test_set = media.configured_data(group.runs[0].folder)
-        self.maps: dict[str, list[str]] = {}
-        self.images: dict[str, str] = {}
-        self.clips: dict[str, str | None] = {}
+        self.parts: list[Any] = []
+        self.shown: dict[str, int] = {}
+        self.clips: dict[str, int | None] = {}
         self.counts: Counter[str] = Counter()
 
     def heard(self, sample_id: str) -> list[dict[str, Any]]:
@@ -221,50 +280,53 @@ class _Gallery:
 
     def add_sample(self, sample: Any, budget: _Budget) -> None:
         """Put maps and image of a sample into the page."""
-        maps = [each.packed(sample.sample_id) for each in self.runs]
         image = media.small_image(Path(sample.image_path))
         if image is None:
             self.counts["images whose file is not at hand"] += 1
-        if not budget.take(sum(map(len, maps)) + len(image or "") + _PER_CARD * len(maps)):
+        part = {"image": image, "maps": [each.packed(sample.sample_id) for each in self.runs]}
+        text = _json([part, self._sample(sample)])
+        if not budget.take(len(text.encode()) + _PER_ELEMENT):
             self.counts["samples left out so that the page stays below its size"] += 1
             return
-        self.maps[sample.sample_id] = maps
-        if image is not None:
-            self.images[sample.sample_id] = image
+        self.shown[sample.sample_id] = len(self.parts)
+        self.parts.append(part)
 
     def add_clips(self, sample: Any, budget: _Budget) -> None:
         """Put the sounds of a sample into the page, from where the records say or beside images."""
         for name in (heard["id"] for heard in self.heard(sample.sample_id)):
-            if name in self.clips or sample.sample_id not in self.maps:
+            if name in self.clips or sample.sample_id not in self.shown:
                 continue
             known = (each.clips[name] for each in self.runs if name in each.clips)
             path = next((path for path in known if path.is_file()), None)
             path = path or media.find_clip(self.test_set, name, Path(sample.image_path))
-            clip = self.clips[name] = None if path is None else media.small_clip(path)
+            clip = None if path is None else media.small_clip(path)
+            self.clips[name] = None
             if clip is None:
                 self.counts["sounds whose file is not at hand"] += 1
-            elif not budget.take(len(clip) + len(name)):
+            elif not budget.take(len(clip) + len(name.encode()) + _PER_ELEMENT):
                 self.counts["sounds left out so that the page stays below its size"] += 1
-                self.clips[name] = None
+            else:
+                self.clips[name] = len(self.parts)
+                self.parts.append(clip)
 
     def notes(self) -> list[str]:
         """Counts of what the gallery shows and leaves out, with reasons."""
         listed = int(max(run.provenance["evaluated"] for run in self.group.runs))
-        shown = f"{len(self.maps)} of {listed} samples are shown"
-        if 0 < len(self.maps) < listed:
+        shown = f"{len(self.shown)} of {listed} samples are shown"
+        if 0 < len(self.shown) < listed:
             shown += ", chosen as each card says; they are no random sample"
         return [shown, *(f"{what}: {n}" for what, n in self.counts.items())]
 
-    def data(self, output: Path) -> dict[str, Any]:
-        """Data of the page's script."""
+    def data(self, name: str) -> dict[str, Any]:
+        """Data of the page's script; `name` is that of the elements of `parts`, before a number."""
         return {
-            "name": self.group.name,
+            "name": name,
             "policy": self.policy,
             "size": EVALUATION_SIZE,
             "conditions": list(dict.fromkeys(c for run in self.group.runs for c in run.draws)),
-            "models": [_model(each, output) for each in self.runs],
-            "samples": [self._sample(s) for s in self.samples if s.sample_id in self.maps],
-            "clips": {name: clip for name, clip in self.clips.items() if clip is not None},
+            "models": [_model(each, models_of(self.group), self.output) for each in self.runs],
+            "samples": [self._sample(s) for s in self.samples if s.sample_id in self.shown],
+            "clips": {clip: place for clip, place in self.clips.items() if place is not None},
         }
 
     def _sample(self, sample: Any) -> dict[str, Any]:
@@ -284,14 +346,13 @@ class _Gallery:
             "maskWeights": sample.mask_weights,
             "natural": sample.natural,
             "why": sample.why,
-            "image": self.images.get(sample.sample_id),
             "heard": self.heard(sample.sample_id),
-            "maps": self.maps[sample.sample_id],
+            "part": self.shown.get(sample.sample_id, 0),
             "scores": scores,
         }
 
 
-def _model(each: RunMaps, output: Path) -> dict[str, Any]:
+def _model(each: RunMaps, models: Sequence[ReportRun], output: Path) -> dict[str, Any]:
     run = each.run
     recipe = Localization.of(run.provenance)
     first = next(iter(each.scenes.values()))
@@ -304,6 +365,7 @@ def _model(each: RunMaps, output: Path) -> dict[str, Any]:
     every = {v: {name: run.threshold(name, v) for name in policies} for v in run.variants}
     return {
         "label": run.label,
+        "baseline": run not in models,
         "folder": quote(os.path.relpath(run.folder, output).replace(os.sep, "/")),
         "variants": run.variants,
         "conditions": list(run.draws),
@@ -314,7 +376,7 @@ def _model(each: RunMaps, output: Path) -> dict[str, Any]:
         "transform": recipe.transform,
         "range": [_finite(bound) for bound in recipe.value_range],
         "prior": prior,
-        "extremes": {v: list(each.extremes.get(v, (0.0, 1.0))) for v in run.variants},
+        "extremes": {v: list(each.extremes.get(v, (0.0, 0.0, 1.0))) for v in run.variants},
         "thresholds": {
             v: {name: value for name, value in values.items() if value is not None}
             for v, values in every.items()

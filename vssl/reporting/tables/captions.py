@@ -13,12 +13,12 @@ from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR
 from vssl.reporting.collection import Group, ReportRun
 from vssl.reporting.published import REPRODUCTION_MARGIN, short_source
-from vssl.reporting.tables.columns import FALSE_ALARMS
-from vssl.reporting.tables.model import Column, Row, as_shown, by_source, caption
+from vssl.reporting.tables.columns import FALSE_ALARMS, subset_name
+from vssl.reporting.tables.model import Column, Row, as_shown, by_source, caption, labels_by
 from vssl.types import NATURAL, POSITIVE
 
 _PUBLISHED = (
-    "published figures are of the authors' checkpoints on these training sets and whole test sets;"
+    "Published figures are of the authors' checkpoints on these training sets and whole test sets;"
     " which of them a run's checkpoint is, its file does not say; differences are ours minus the"
     f" published, in points, and up to {100 * REPRODUCTION_MARGIN:.2g} and half of the last"
     " digit printed are what a reproduction on the same images may differ by (our interval is over"
@@ -28,41 +28,42 @@ _PUBLISHED = (
 
 def caption_of(
     group: Group, columns: Sequence[Column], rows: Sequence[Row], absent: Sequence[Column]
-) -> str:
-    """Describe a table's settings and gaps; `absent` columns have no number in any run."""
+) -> tuple[str, tuple[str, ...]]:
+    """Caption and details of a table; `absent` columns have no number in any run."""
     cells = [cell for row in rows for cell in row.cells if cell]
-    parts = [caption(_rows_behind(group, columns))]
+    first, settings = caption(_rows_behind(group, columns))
+    parts = [*settings]
     thresholds = by_source(
         (row.name, source)
         for row in rows
         for source in {c.threshold_source for c in row.cells if c and c.threshold is not None}
     )
     if len(thresholds) > 1:
-        parts.append(f"thresholds differ in their source: {', '.join(thresholds)}")
+        parts.append(f"Thresholds differ in their source: {', '.join(thresholds)}.")
     parts += _disagreements(group)
     if FALSE_ALARMS in {column.metric for column in columns}:
-        parts.append("FA: false alarms, the share of negatives in which anything is marked")
+        parts.append("FA: false alarms, the share of negatives in which anything is marked.")
     if any(cell.rank for cell in cells):
+        first = f"{first[:-1]}; best bold, second underlined."
         parts.append(
-            "best bold, second underlined, but neither baselines nor models that mark nothing nor"
-            " what one that knows nothing reaches (0, AUROC 50, FPR95 95, else 100 where lower is"
-            " better)"
+            "No mark have baselines, models that mark nothing, and what a model that knows nothing"
+            " reaches (0, AUROC 50, FPR95 95, else 100 where lower is better)."
         )
     policies = [name for name in dict.fromkeys(c.policy for c in columns) if name != NO_POLICY]
     for policy in policies:
         parts += _at_the_top(group, policy)
-    for policy in policies:
-        parts += _without_marks(group, policy)
+    parts += _without_marks(group, policies)
     published = [cell for cell in cells if cell.published is not None]
     sources = dict.fromkeys(short_source(cell.source, cell.tier) for cell in published)
     if sources:
-        parts.append(f"{_PUBLISHED}; sources: {', '.join(sources)}")
+        parts.append(f"{_PUBLISHED}; sources: {', '.join(sources)}.")
     missing = ", ".join(row.label for row in rows if row.reason)
     gaps = [f"no finished run of {missing}"] if missing else []
-    gaps += [*_gaps(group, columns, rows), *(f"{c.header}: no run has it" for c in absent)]
+    gaps += [*_gaps(group, columns, rows), *absences(group, absent)]
+    parts += _subset_sizes(group, columns)
     if gaps:
-        parts.append(f"gaps: {'; '.join(gaps)}")
-    return "; ".join(parts) + "."
+        parts.append(f"Gaps: {'; '.join(gaps)}.")
+    return first, tuple(parts)
 
 
 def _rows_behind(group: Group, columns: Sequence[Column]) -> pd.DataFrame:
@@ -90,10 +91,10 @@ def _disagreements(group: Group) -> Iterator[str]:
         choices[tuple(run.draws.items())][run.label] = sha256
     for setting, values in settings.items():
         if len(set(values.values())) > 1:
-            yield f"runs differ in {setting}: {', '.join(f'{k} {v}' for k, v in values.items())}"
+            yield f"Runs differ in {setting}: {', '.join(f'{k} {v}' for k, v in values.items())}."
     for alike in choices.values():
         if len(set(alike.values())) > 1:
-            yield f"the negatives of {', '.join(alike)} were not drawn alike (seed or manifest)"
+            yield f"The negatives of {', '.join(alike)} were not drawn alike (seed or manifest)."
 
 
 def marks_nothing(run: ReportRun, policy: str, variant: str) -> bool:
@@ -102,19 +103,23 @@ def marks_nothing(run: ReportRun, policy: str, variant: str) -> bool:
     return area is not None and as_shown(area["value"]) == 0
 
 
-def _without_marks(group: Group, policy: str) -> Iterator[str]:
+def _without_marks(group: Group, policies: Sequence[str]) -> Iterator[str]:
     """Runs that mark nothing, so that their numbers on negatives mean nothing."""
-    found = [
-        run.name(variant)
-        for run in group.runs
-        for variant in run.variants
-        if not run.is_baseline and marks_nothing(run, policy, variant)
-    ]
-    if found:
-        yield (
-            f"0.0 % of the images, even under their own sound, are marked at {policy} by"
-            f" {', '.join(found)}, so that these numbers get no mark"
+    found = {
+        policy: ", ".join(
+            run.name(variant)
+            for run in group.runs
+            for variant in run.variants
+            if not run.is_baseline and marks_nothing(run, policy, variant)
         )
+        for policy in policies
+    }
+    for names, own in labels_by((policy, names) for policy, names in found.items()).items():
+        if names:
+            yield (
+                f"0.0 % of the images, even under their own sound, are marked at {', '.join(own)}"
+                f" by {names}, so that these numbers get no mark."
+            )
 
 
 def _at_the_top(group: Group, policy: str) -> Iterator[str]:
@@ -130,7 +135,7 @@ def _at_the_top(group: Group, policy: str) -> Iterator[str]:
     if found:
         yield (
             f"{', '.join(found)}: {policy} is at the top of the maps' range, so that nothing"
-            " lies above it"
+            " lies above it."
         )
 
 
@@ -147,6 +152,32 @@ def _gaps(group: Group, columns: Sequence[Column], rows: Sequence[Row]) -> Itera
     for reason, names in reasons.items():
         everyone = 1 < len(names) == sum(not row.reason for row in rows)
         yield f"{'all runs' if everyone else ', '.join(names)}: {reason}"
+
+
+def absences(group: Group, absent: Sequence[Column]) -> list[str]:
+    """Reasons of columns that no run has a number for, each once."""
+    reasons = {c: {why_missing(run, c) for run in group.runs} for c in absent}
+    return list(
+        dict.fromkeys(
+            f"all runs: {reason}"
+            if not reason.startswith(column.bottom)
+            else f"{column.header}: no run has it"
+            for column, found in reasons.items()
+            for reason in sorted(found)
+        )
+    )
+
+
+def _subset_sizes(group: Group, columns: Sequence[Column]) -> Iterator[str]:
+    """The subsets of a table, each with its number of samples."""
+    sizes: dict[tuple[str, str], str] = {}
+    for key in dict.fromkeys(column.subset for column in columns if column.subset):
+        parts = [run.subsets[key] for run in group.runs if key in run.subsets]
+        if parts:
+            count = parts[0].summary["n"].max()
+            sizes[key] = f"{subset_name(*key, whole=True)}, {count} samples"
+    if sizes:
+        yield f"Subsets: {'; '.join(sizes.values())}."
 
 
 def why_missing(run: ReportRun, column: Column) -> str:

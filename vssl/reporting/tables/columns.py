@@ -8,6 +8,7 @@ one each.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.metrics.agreement import Agreement
 from vssl.metrics.alignment import Alignment, Separability
 from vssl.metrics.auc import AUC, AUCN
+from vssl.metrics.avsbench import AVSF, GF, AVSFalsePositiveRate, AVSMeanIoU, GMeanIoU
 from vssl.metrics.base import MeanMetric, ReportedMetric, metric_classes
 from vssl.metrics.ciou import ConsensusIoU, SuccessRate
 from vssl.metrics.detection import DetectionAP, MaxF1
@@ -34,6 +36,7 @@ from vssl.reporting.tables.model import Column
 from vssl.types import NATURAL, POSITIVE, SoundingObject, SoundingObjects
 
 FALSE_ALARMS = FalseAlarmRate.name
+SIZES, CLASSES = "object_size", "category"  # kinds of subsets; all others are flags
 _OWN, _OTHER = SoundingObject.OWN, SoundingObject.OTHER
 _PLACED: tuple[type[ReportedMetric], ...] = (
     *(ConsensusIoU, SuccessRate, AUC, ImageArea, AUCN, FalseAlarmRate, FLoc, FAuc),
@@ -169,6 +172,86 @@ def separation_overview(summary: pd.DataFrame) -> list[Column]:
         for metric in (AUROC, FPR95)
         for c in (*negatives, ALL_NEGATIVES)
     ]
+
+
+def detection_columns(policy: str, negatives: Sequence[str] = NEGATIVE_TYPES) -> list[Column]:
+    """Finding the object and rejecting negatives as one detection (SLAVC's view)."""
+    return [
+        metric_column(metric, c, policy, c, top="all three" if c == ALL_NEGATIVES else c)
+        for c in (*negatives, ALL_NEGATIVES)
+        for metric in (DetectionAP, MaxF1)
+    ]
+
+
+def equal_rate_columns(policies: Sequence[str], negatives: Sequence[str]) -> list[Column]:
+    """What is left of cIoU where a stated share of the negatives may be marked, and their share."""
+    return [
+        column
+        for policy in policies
+        for column in (
+            metric_column(ConsensusIoU, POSITIVE, policy, policy, top=policy),
+            *(
+                metric_column(FalseAlarmRate, c, policy, f"{c} {policy}", top=policy,
+                              bottom=f"FA {c}")
+                for c in negatives
+            ),
+        )
+    ]  # fmt: skip
+
+
+def avsbench_columns(policy: str, negatives: Sequence[str]) -> list[Column]:
+    """The numbers of AVSBench under every sound, and AVSBench-Robust's of all together."""
+    found = []
+    for c in (POSITIVE, *negatives):
+        top, own = "own sound" if c == POSITIVE else c, c == POSITIVE
+        for metric, bottom in ((AVSMeanIoU, "mIoU"), (AVSF, "F")):
+            found.append(
+                metric_column(
+                    metric, c, NO_POLICY if metric is AVSF else policy, c, top=top, bottom=bottom,
+                    higher_is_better=own,
+                )
+            )  # fmt: skip
+        if not own:
+            found.append(metric_column(AVSFalsePositiveRate, c, policy, c, top=top, bottom="FPR"))
+    for c in _together(negatives):
+        for m, p in ((GMeanIoU, policy), (GF, NO_POLICY)):
+            found.append(
+                metric_column(m, c, p, c, top="both" if c == ALL_NEGATIVES else f"own, {c}")
+            )
+    return found
+
+
+def _together(negatives: Sequence[str]) -> Sequence[str]:
+    """Conditions of numbers of positives and negatives: the paper's three in one, or each."""
+    return (ALL_NEGATIVES,) if set(NEGATIVE_TYPES) <= set(negatives) else negatives
+
+
+def subset_columns(
+    subsets: Iterable[tuple[str, str]], policy: str, negatives: Sequence[str]
+) -> list[Column]:
+    """CIoU and F_LOC on each of some subsets, which are a kind and a name.
+
+    F_LOC is of the paper's three negatives, or of each where a run lacks one.
+    """
+    found = []
+    for kind, name in subsets:
+        short = subset_name(kind, name)
+        options: dict[str, Any] = {"top": short, "subset": (kind, name)}
+        found.append(metric_column(ConsensusIoU, POSITIVE, policy, short, **options))
+        for c in _together(negatives):
+            behind = "" if c == ALL_NEGATIVES else f" {c}"
+            bottom = f"{FLoc.label}{behind}"
+            found.append(metric_column(FLoc, c, policy, short + behind, bottom=bottom, **options))
+    return found
+
+
+def subset_name(kind: str, name: str, *, whole: bool = False) -> str:
+    """Name of a subset: a class, a flag's kind and value, or a quarter, `whole` with its range."""
+    if kind == SIZES:
+        quarter, _, limits = name.partition(":")
+        shares = [f"{100 * float(share):.1f}" for share in re.findall(r"\d\.\d+", limits)]
+        return f"{quarter}: {' to '.join(shares)} %" if whole else quarter
+    return name if kind == CLASSES else f"{kind} {name}"
 
 
 def listening_columns(sounding: SoundingObjects, policy: str = "") -> list[Column]:

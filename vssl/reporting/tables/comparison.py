@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +28,11 @@ from vssl.core.hashing import ids_hash
 from vssl.metrics.base import metric_classes
 from vssl.records.schema import NO_POLICY
 from vssl.records.store import parquet_writer
+from vssl.reporting.tables.latex import latex_tables
 from vssl.reporting.tables.model import (
     MISSING,
     Cell,
+    Row,
     Table,
     by_source,
     coverage_text,
@@ -40,7 +41,7 @@ from vssl.reporting.tables.model import (
     text_columns,
     text_row,
 )
-from vssl.reporting.tables.render import latex_tables, markdown_table
+from vssl.reporting.tables.render import markdown_table
 
 ComparisonFacts = Mapping[str, Any]
 
@@ -70,7 +71,6 @@ COMPARISON = pa.schema(
 _WORDS = ("run", "metric", "condition", "threshold", "family", "verdict")
 _NUMBERS_SHOWN = ("reference", "run's", "difference", "95 % interval", "p", "p (Holm)")
 _HEADERS = (*_WORDS[1:4], *_NUMBERS_SHOWN, "images", "family", "verdict")
-_LATEX_HEADERS = (*_WORDS[2:4], *_NUMBERS_SHOWN, "verdict")
 
 
 def comparison_facts(
@@ -133,7 +133,7 @@ def comparison_table(rows: pd.DataFrame, facts: ComparisonFacts) -> Table:
             text_row(labels[row["run"]], *(_difference_texts(row)[name] for name in _HEADERS))
             for row in rows.to_dict("records")
         ),
-        comparison_caption(rows, facts),
+        *comparison_caption(rows, facts),
         label="run",
         warnings=tuple(_warnings(rows, facts)),
     )
@@ -146,29 +146,37 @@ def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
     """
     labels = {run["folder"]: run["label"] for run in facts["runs"]}
     shown = rows[rows["family"] != NO_FAMILY]
-    left_out = " Rows that stand in no family are in comparison.csv."
+    left_out = "Rows that stand in no family are in comparison.csv."
     if shown.empty:
         shown, left_out = rows, ""
-    caption = comparison_caption(rows, facts)
+    caption, details = comparison_caption(rows, facts)
+    first, *others = pd.unique(shown["threshold_policy"])
+    words = ["threshold"] * bool(others)
+    headers = (*words, "reference", "run's", "difference", "p", "p (Holm)", "verdict")
+    under = "" if others else f" ({first})"
     tables = [
         Table(
-            f"{labels[run]} against {facts['runs'][0]['label']}",
-            text_columns(*_LATEX_HEADERS, text=_WORDS),
-            tuple(
-                text_row(
-                    *itemgetter("metric", *_LATEX_HEADERS)(_difference_texts(row, labels=True)),
-                    group=row["threshold_policy"],
-                    bold=row["family"] == PRIMARY,
-                )
-                for row in own.to_dict("records")
-            ),
-            f"{caption[:1].upper()}{caption[1:]}.{left_out}",
-            label="metric",
+            f"{labels[run]} against {facts['runs'][0]['label']}{under}",
+            text_columns(*headers, text=_WORDS),
+            tuple(_latex_row(row, headers) for row in own.to_dict("records")),
+            f"{caption} {left_out}".strip(),
+            details,
+            label="metric and condition",
             name=str(number),
         )
         for number, (run, own) in enumerate(shown.groupby("run", sort=False), start=1)
     ]
     return latex_tables(tables, label="comparison", made_by="vssl-compare")
+
+
+def _latex_row(row: Mapping[Any, Any], headers: Sequence[str]) -> Row:
+    """A row whose interval stands below the difference."""
+    texts = _difference_texts(row, labels=True)
+    below = {"difference": texts["95 % interval"]}
+    cells = (Cell(text=texts[name], below=below.get(name, "")) for name in headers)
+    primary = row["family"] == PRIMARY
+    name = f"{texts['metric']} {texts['condition']}"
+    return Row(name, tuple(cells), group=row["threshold_policy"], bold=primary)
 
 
 def _difference_texts(row: Mapping[Any, Any], *, labels: bool = False) -> dict[str, str]:
@@ -248,8 +256,8 @@ def _warnings(rows: pd.DataFrame, facts: ComparisonFacts) -> list[str]:
     return lines
 
 
-def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
-    """Describe the settings of a comparison in one paragraph."""
+def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> tuple[str, tuple[str, ...]]:
+    """Describe a comparison in a sentence, and its settings in one sentence each."""
     runs = facts["runs"]
     coverage = coverage_text(run["coverage"] for run in runs)
     left = [
@@ -262,28 +270,28 @@ def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
     if rows["metric"].isin(with_unit).any():
         other_units = " (of a metric with a unit in that unit, of which 0.01 is a point)"
     tried = f"all {facts['permutations']}" if facts["exact"] else f"{facts['permutations']} random"
+    first = (
+        f"N = {facts['samples']} samples of {facts['images']} images that all runs have, protocol"
+        f" {_each_once('protocol', facts)}; differences from {runs[0]['label']} in percentage"
+        f" points{other_units} with 95 % intervals; {tried} exchanges, seed {facts['seed']}."
+    )
     parts = [
-        f"data {_each_once('dataset', facts)}",
-        f"protocol {_each_once('protocol', facts)}",
-        f"map variant {facts['map_variant']}",
-        f"N = {facts['samples']} samples of {facts['images']} images that all runs have"
-        f" (list {facts['manifest_hash'][:8]}; coverage of the runs {coverage})",
-        f"samples left out, as not all runs have them: {', '.join(left)}" if left else "",
-        f"differences from the reference {runs[0]['label']} in percentage points{other_units}",
-        f"95 % intervals of the difference: {facts['resamples']} bootstrap resamples of the images"
+        f"Data {_each_once('dataset', facts)}, map variant {facts['map_variant']}, list"
+        f" {facts['manifest_hash'][:8]}; coverage of the runs {coverage}.",
+        f"Samples left out, as not all runs have them: {', '.join(left)}." if left else "",
+        f"Intervals of the difference: {facts['resamples']} bootstrap resamples of the images"
         " and of sounds that images share, the same for both runs, and of thresholds that are"
-        " learnt, fitted anew",
-        f"p: two-sided, {tried} exchanges of images between the two runs",
-        "to every exchanged difference is added, at random, what the interval has beside chance"
-        " over images"
+        " learnt, fitted anew.",
+        f"p: two-sided, {tried} exchanges of images between the two runs.",
+        "To every exchanged difference is added, at random, what the interval has beside chance"
+        " over images."
         if (rows["sd_besides_images"] > 0).any()
         else "",
         *_families(rows),
-        f"verdict: higher or lower where the corrected p is {LEVEL} at most; tied where the 90 %"
+        f"Verdict: higher or lower where the corrected p is {LEVEL} at most; tied where the 90 %"
         f" interval lies within {100 * facts['margin']:g}"
         f" point{'' if facts['margin'] == 0.01 else 's'} of 0 (two one-sided tests, Schuirmann"
-        " 1987, each row for itself); not shown is neither",
-        f"seed {facts['seed']}",
+        " 1987, each row for itself); not shown is neither.",
     ]
     for policy in [name for name in runs[0]["thresholds"] if name != NO_POLICY]:
         thresholds = [(run["label"], run["thresholds"][policy]) for run in runs]
@@ -291,23 +299,23 @@ def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> str:
             (label if of["value"] is None else f"{label} {of['value']:.4f}", of["source"])
             for label, of in thresholds
         ]
-        parts.append(f"{policy}: {', '.join(by_source(named))}")
+        parts.append(f"{policy}: {', '.join(by_source(named))}.")
     if left and any("fit on" in part for part in parts):
-        parts.append("thresholds were fitted on all samples of their run")
+        parts.append("Thresholds were fitted on all samples of their run.")
     undefined = int(rows["n_undefined"].max())
     if undefined:
-        parts.append(f"up to {undefined} undefined values are left out of a difference")
-    return "; ".join(part for part in parts if part)
+        parts.append(f"Up to {undefined} undefined values are left out of a difference.")
+    return first, tuple(part for part in parts if part)
 
 
 def _families(rows: pd.DataFrame) -> list[str]:
     """Say over which rows each family is corrected."""
     first, second = (rows[rows["family"] == name] for name in (PRIMARY, SECONDARY))
-    found = ["no primary row (--primary names one)"]
+    found = ["No primary row (--primary names one)."]
     if len(first):
         key = "/".join(first.iloc[0][["condition", "metric", "threshold_policy"]])
         others = f"Holm over the {len(first)} runs" if len(first) > 1 else "not corrected"
-        found = [f"primary: {key}, {others}"]
+        found = [f"Primary: {key}, {others}."]
     if len(second):
         metrics, policies, conditions = (
             ", ".join(dict.fromkeys(second[name]))
@@ -316,8 +324,8 @@ def _families(rows: pd.DataFrame) -> list[str]:
         runs = second["run"].nunique()
         of_runs = f" of {runs} runs" if runs > 1 else ""
         found.append(
-            f"secondary: Holm over {len(second)} rows{of_runs}: {metrics}; under {policies}; at"
+            f"Secondary: Holm over {len(second)} rows{of_runs}: {metrics}; under {policies}; at"
             f" {conditions} (of a metric with a row at condition all only that one, as the others"
-            " repeat it)"
+            " repeat it)."
         )
     return found

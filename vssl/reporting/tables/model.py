@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR, conditions_of
 from vssl.thresholds.chosen import CHOSEN_ON
 from vssl.types import SoundingObject
@@ -40,6 +41,7 @@ class Column:
     text: bool = False  # whether it holds words: aligned left, and may be wrapped
     unit: str = "%"  # of its numbers; fractions are shown in percent, all else as it is
     chance: float | None = None  # what knowing nothing reaches; None for the worst that can be
+    subset: tuple[str, str] | None = None  # kind and name of the subset that it is of
 
     @property
     def header(self) -> str:
@@ -138,7 +140,7 @@ class Row:
     """A row of a table."""
 
     label: str  # in the first column
-    cells: tuple[Cell | None, ...]  # by column; None is a gap, whose reason is in the caption
+    cells: tuple[Cell | None, ...]  # by column; None is a gap, whose reason is in the details
     variant: str = "av"  # map variant
     note: str = ""  # tells rows of one run apart: the training set of a published figure's model
     group: str = ""  # rows of another group follow a rule
@@ -171,13 +173,21 @@ class Table:
     title: str
     columns: tuple[Column, ...]  # without the first, which holds the rows' names
     rows: tuple[Row, ...]
-    caption: str = ""  # data, protocol, N, coverage, draws, seed, thresholds, reasons of gaps
+    caption: str = ""  # a sentence: N, coverage, seed, interval
+    details: tuple[str, ...] = ()  # sentences: data, draws, thresholds, reasons of gaps
     label: str = "model"  # header of the first column
     name: str = ""  # in files and labels
     warnings: tuple[str, ...] = ()  # shown above
 
+    @property
+    def complete_caption(self) -> str:
+        """Caption and details in one text."""
+        return " ".join(part for part in (self.caption, *self.details) if part)
+
     def with_thresholds(self) -> Table:
-        """The table with a first column of the rows' thresholds, if any row has one."""
+        """The table with a first column of the rows' thresholds, if its columns share a policy."""
+        if len({column.policy for column in self.columns} - {NO_POLICY}) > 1:
+            return self
         texts = ["" if row.threshold is None else f"{row.threshold:.4f}" for row in self.rows]
         if not any(texts):
             return self
@@ -285,8 +295,8 @@ def summary_table(
             for column, number in found.items()
         )
         rows.append(Row(str(name), tuple(cells)))
-    note = caption(summary, order=order) if columns else ""
-    return Table(title, tuple(columns), tuple(rows), note, label=label)
+    below, details = caption(summary, order=order) if columns else ("", ())
+    return Table(title, tuple(columns), tuple(rows), below, details, label=label)
 
 
 def used_columns(summary: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
@@ -322,9 +332,10 @@ def fitted_sources(summary: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(one if alike[one] > 1 else own for one, own in pairs))
 
 
-def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
-    """Say what the rows of a table rest on: data, N, coverage, draws, seed, thresholds, interval.
+def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
+    """Say what the rows of a table rest on: a sentence, and details with one sentence each.
 
+    The first has N, coverage, seed and interval; the others data, protocol, draws and thresholds.
     `order` is that of the audio conditions; the default is their order in the rows.
     """
 
@@ -340,21 +351,22 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> str:
     sources = fitted_sources(summary)
     undefined = int(summary["n_undefined"].max())
     parts = [
-        f"data {values('dataset')}",
-        f"protocol {values('protocol')}",
-        f"N = {summary['n'].max()} samples (coverage {coverage}, list {lists})",
-        f"draws: {per_type}" if per_type else "positives only",
-        f"seed {values('seed')}",
-        "percentages with 95 % intervals over images, shared sounds and learnt thresholds",
+        f"Data {values('dataset')}, protocol {values('protocol')}, list {lists}.",
+        f"Draws: {per_type}." if per_type else "Positives only.",
+        "Intervals are over images, shared sounds and learnt thresholds.",
     ]
     if sources:
-        parts.append(f"universal thresholds: {', '.join(sources)}")
+        parts.append(f"Learnt thresholds: {', '.join(sources)}.")
     constant = summary[summary["threshold_source"] == "constant"]
     pairs = constant[["threshold_policy", "threshold"]].drop_duplicates()
-    parts += [f"{name} threshold {value:.4g}" for name, value in pairs.itertuples(index=False)]
+    parts += [f"Threshold {name}: {value:.4g}." for name, value in pairs.itertuples(index=False)]
     chosen = summary[summary["threshold_source"].str.startswith(CHOSEN_ON)]
     pairs = chosen[["threshold_policy", "threshold_source"]].drop_duplicates()
-    parts += [f"threshold {name} {source}" for name, source in pairs.itertuples(index=False)]
+    parts += [f"Threshold {name}: {source}." for name, source in pairs.itertuples(index=False)]
     if undefined:
-        parts.append(f"up to {undefined} undefined values are left out of a mean")
-    return "; ".join(parts)
+        parts.append(f"Up to {undefined} undefined values are left out of a mean.")
+    return (
+        f"N = {summary['n'].max()} samples (coverage {coverage}), seed {values('seed')};"
+        " percentages with 95 % intervals.",
+        tuple(parts),
+    )

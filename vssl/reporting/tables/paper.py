@@ -1,4 +1,4 @@
-"""The tables of a group: the paper's, the field's, separation, listening, altered, published."""
+"""The tables of a group: the paper's, the field's, and those of what else its runs have."""
 
 from __future__ import annotations
 
@@ -19,17 +19,23 @@ from vssl.records.schema import NO_POLICY
 from vssl.reporting.collection import Collection, Group, ReportRun
 from vssl.reporting.published import Definition, beside_published, read_published
 from vssl.reporting.run_labels import paper_place
-from vssl.reporting.tables.captions import caption_of, marks_nothing, why_missing
+from vssl.reporting.tables.captions import absences, caption_of, marks_nothing, why_missing
 from vssl.reporting.tables.columns import (
-    FALSE_ALARMS,
+    CLASSES,
+    SIZES,
     altered_columns,
+    avsbench_columns,
+    detection_columns,
+    equal_rate_columns,
     field_columns,
     listening_columns,
     other_columns,
     paper_columns,
     published_columns,
     separation_columns,
+    subset_columns,
 )
+from vssl.reporting.tables.latex import latex_tables
 from vssl.reporting.tables.model import (
     BASELINES_GROUP,
     Cell,
@@ -40,11 +46,16 @@ from vssl.reporting.tables.model import (
     defined,
     number_cell,
 )
-from vssl.reporting.tables.render import latex_tables, markdown_table
-from vssl.types import SoundingObject, SoundingObjects
+from vssl.reporting.tables.render import markdown_table
+from vssl.types import NATURAL, SoundingObject, SoundingObjects
 
 Published = dict[Any, Any]  # a row of `published.beside_published`
 
+EQUAL_RATES = ("false_alarm_1", "false_alarm_5", "false_alarm_10")
+"""Threshold policies that let a stated share of the negatives be marked."""
+
+_ASKED = ("paper", "field", "separation")  # the first details say why one of these lacks
+_FEW_CLASSES = 12  # more have no table; subsets.parquet has them all
 _OF_FIGURE = ("published", "source", "training_set", "tier", "margin", "within")
 _PLACE = ("metric", "condition", "threshold_policy", "map_variant")
 _WHOLE = ("n", "n_undefined", "draws", "seed", "rank")
@@ -97,9 +108,7 @@ def write_tables(
     write_text(path, "\n".join(texts))
     frame = _long_form(group, tables, output)
     write_text(path.with_suffix(".csv"), frame.to_csv(index=False, lineterminator="\n"))
-    where = "" if intervals else f" The intervals are in paper_{group.name}.csv."
-    printed = [replace(table, caption=f"{table.caption}{where}") for table in tables]
-    latex = latex_tables(printed, label=group.name, made_by="vssl-report", intervals=intervals)
+    latex = latex_tables(tables, label=group.name, made_by="vssl-report", intervals=intervals)
     write_text(path.with_suffix(".tex"), latex)
     return tables
 
@@ -122,7 +131,8 @@ def _long_form(group: Group, tables: Sequence[Table], output: Path) -> pd.DataFr
                     gap = why_missing(runs[row.label], column)
                 line = {name: known.get(_OF_CELL.get(name, name)) for name in _CSV}
                 lines.append(line | facts | {
-                    "table": table.name, "run_label": row.label, "map_variant": row.variant,
+                    "table": "/".join(dict.fromkeys([table.name, *(column.subset or ())])),
+                    "run_label": row.label, "map_variant": row.variant,
                     "baseline": row.baseline, "dataset": group.dataset, "protocol": group.protocol,
                     "threshold_policy": column.policy, "condition": column.condition,
                     "metric": column.metric, "higher_is_better": column.higher_is_better,
@@ -136,9 +146,9 @@ def build_tables(
 ) -> tuple[Table, ...]:
     """Build all tables of a group; `policy` must have one threshold for all maps.
 
-    These are `paper`, `field`, `separation`, `listening`, `altered` where runs have other sounds of
-    the own object, `published` where there are figures, and `other` where runs have metrics that no
-    layout names. `expected` models without a run have rows without numbers.
+    A table is of what runs have: columns in which no run has a number are named in its details, and
+    a table without others is left out. `other` holds metrics that no layout names. `expected`
+    models without a run have rows without numbers.
     """
     published = read_published().dropna(subset="published")
     figures: dict[Path, list[Published]] = {
@@ -152,41 +162,67 @@ def build_tables(
     sounding = SoundingObjects((c, run.sounding[c]) for run in group.runs for c in run.conditions)
     own = sounding.besides_positive(SoundingObject.NONE)
     negatives = tuple(dict.fromkeys((*NEGATIVE_TYPES, *own)))
+    recorded = [name for name in own if name != NATURAL]
     everything = [(run, variant) for run in group.runs for variant in run.variants]
+    joined = pd.concat([run.summary for run in group.runs])
+    scored = set(joined["threshold_policy"])
+    subsets = list(dict.fromkeys(key for run in group.runs for key in run.subsets))
+    classes = [key for key in subsets if key[0] == CLASSES]
+    flags = [key for key in subsets if key[0] not in (CLASSES, SIZES)]
     questions = {
         "paper": f"positives and negatives at one threshold ({policy})",
         "field": "as the field tests, positives only",
+        "equal_rates": "what is left at equal rates of false alarms?",
         "separation": "do map maxima tell positives from negatives?",
+        "detection": f"object found and negatives rejected, as one detection ({policy})",
         "listening": f"does the map follow the sound? ({policy})",
         "altered": f"does the map withstand altered sound? ({policy})",
+        "avsbench": f"as AVSBench and AVSBench-Robust test ({policy})",
+        "object_size": f"by object size ({policy})",
+        "flags": f"by flags of the samples ({policy})",
+        "category": f"by class ({policy})",
         "published": "beside published figures",
         "other": f"other metrics ({policy})",
     }
     columns = {
         "paper": paper_columns(policy, negatives),
         "field": field_columns(),
+        "equal_rates": equal_rate_columns(
+            [name for name in EQUAL_RATES if name in scored], negatives
+        ),
         "separation": separation_columns(negatives),
+        "detection": detection_columns(policy, negatives),
         "listening": listening_columns(sounding, policy),
         "altered": altered_columns(sounding, policy),
+        "avsbench": avsbench_columns(policy, recorded),
+        "object_size": subset_columns(
+            [key for key in subsets if key[0] == SIZES], policy, recorded
+        ),
+        "flags": subset_columns(flags, policy, recorded),
+        "category": subset_columns(
+            classes if len(classes) <= _FEW_CLASSES else [], policy, recorded
+        ),
         "published": published_columns(
             Definition(f["metric"], f["condition"], f["threshold_policy"])
             for own in figures.values()
             for f in own
         ),
-        "other": other_columns(
-            pd.concat([run.summary for run in group.runs]), policies=[policy, NO_POLICY]
-        ),
+        "other": other_columns(joined, policies=[policy, NO_POLICY]),
     }
-    tables = []
+    placed = {column.place for column in columns["avsbench"]}
+    columns["other"] = [column for column in columns["other"] if column.place not in placed]
+    tables: list[Table] = []
+    left_out: list[str] = []
     for name, wanted in columns.items():
         absent = [
             column
             for column in wanted
-            if name == "listening" or (name == "paper" and column.metric == FALSE_ALARMS)
-            if all(run.number(*column.place, variant) is None for run, variant in everything)
+            if all(_number(run, column, variant) is None for run, variant in everything)
         ]
         used = [column for column in wanted if column not in absent]
         if not used:
+            if name in _ASKED:
+                left_out.append(f"{questions[name]} ({'; '.join(absences(group, absent))})")
             continue
         if name == "published":
             rows = list(_published_rows(group, used, figures))
@@ -197,9 +233,11 @@ def build_tables(
                 rows.append(_report_row(run, variant, cells))
             rows = ranked(_with_missing_models(rows, used, expected), used)
         title = f"{group.dataset}, protocol {group.protocol}: {questions[name]}"
-        caption = caption_of(group, used, rows, absent)
-        caption = f"{caption[:1].upper()}{caption[1:]}"
-        tables.append(Table(title, tuple(used), tuple(rows), caption, name=name))
+        texts = caption_of(group, used, rows, absent)
+        tables.append(Table(title, tuple(used), tuple(rows), *texts, name=name))
+    if tables and left_out:
+        said = f"Left out: {'; '.join(left_out)}."
+        tables[0] = replace(tables[0], details=(*tables[0].details, said))
     return tuple(tables)
 
 
@@ -229,13 +267,20 @@ def _report_row(run: ReportRun, variant: str, cells: Sequence[Cell | None]) -> R
     return Row(run.label, tuple(cells), variant, group=group, facts=facts)
 
 
+def _number(run: ReportRun, column: Column, variant: str) -> pd.Series | None:
+    """A number of a run, or of its subset."""
+    part = run if column.subset is None else run.subsets.get(column.subset)
+    return None if part is None else part.number(*column.place, variant)
+
+
 def _report_cell(
     run: ReportRun, column: Column, variant: str, figures: Sequence[Published]
 ) -> Cell | None:
-    number = run.number(*column.place, variant)
+    number = _number(run, column, variant)
     if number is None:
         return None
     place = (*column.place, variant)
+    figures = [] if column.subset else figures  # published are numbers of whole test sets
     figures = [figure for figure in figures if place == tuple(figure[key] for key in _PLACE)]
     # of several, none is more this checkpoint's than another
     figure = figures[0] if len(figures) == 1 else {}

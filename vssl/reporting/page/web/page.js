@@ -17,7 +17,7 @@
   /** Draw a map over image pixels (RGBA) in one of the renderings, in place. */
   function paint(pixels, map, { rendering, threshold, size, low, high }) {
     const level = threshold === null ? Infinity : f32(threshold);
-    const bottom = rendering === "new" ? level : low;
+    const bottom = rendering === "new" ? level : low, least = rendering === "heat" ? 0 : 0.25;
     for (let p = 0; p < map.length; p++) {
       const k = 4 * p;
       if (rendering === "new" && !(map[p] > level)) {
@@ -26,7 +26,7 @@
       } else if (rendering !== "outline") {
         let relative = high > bottom ? Math.min(Math.max((map[p] - bottom) / (high - bottom), 0), 1) : 0;
         if (rendering === "new") relative = 0.4 + 0.6 * relative;
-        const colour = COLOURS[Math.round(255 * relative) || 0], weight = 0.25 + 0.5 * relative;
+        const colour = COLOURS[Math.round(255 * relative) || 0], weight = least + (0.75 - least) * Math.sqrt(relative);
         for (let c = 0; c < 3; c++) pixels[k + c] += weight * (colour[c] - pixels[k + c]);
       }
     }
@@ -152,9 +152,12 @@
       showRecord(link);
     }
   });
-  for (const [id, name] of [["show-intervals", "with-intervals"], ["show-published", "with-published"]]) {
-    at(id).addEventListener("change", ({ target }) => document.body.classList.toggle(name, target.checked));
-  }
+  document.addEventListener("change", ({ target }) => {
+    const { shows } = target.dataset; // of all groups' tables
+    if (!shows) return;
+    document.body.classList.toggle(shows, target.checked);
+    for (const box of document.querySelectorAll(`[data-shows=${shows}]`)) box.checked = target.checked;
+  });
   at("record-close").addEventListener("click", () => at("record").close());
 
   // -- Gallery: what is chosen -------------------------------------------------------------------
@@ -163,14 +166,14 @@
   let cards = [];
   let levels = []; // for each model and map variant: { value, policy }
   const visible = new Set();
-  const settings = { rendering: "new", variant: "av", boxes: true, hidden: new Set() };
+  const settings = { rendering: "heat", variant: "av", boxes: true, hidden: new Set() };
 
   const variantOf = (model) => (model.variants.includes(settings.variant) ? settings.variant : "av");
   const levelOf = (k) => levels[k][variantOf(shown.models[k])];
 
   /** Lowest value, own threshold (or the middle) and highest value of a model's slider. */
   function scaleOf(model, variant) {
-    let [low, high] = model.extremes[variant];
+    const [low, , high] = model.extremes[variant];
     const own = model.thresholds[variant][shown.policy] ?? (low + high) / 2;
     return { low: Math.min(low, own), own, high: Math.max(high, own) };
   }
@@ -270,25 +273,42 @@
 
   // -- Gallery: cards ----------------------------------------------------------------------------
 
-  async function unpack(text) {
-    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-    return new Float32Array(await new Response(stream).arrayBuffer());
+  /** The packed maps of a model, and which of them each condition has. */
+  async function unpack([places, text]) {
+    const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+    const bytes = new Uint8Array(planes.length), count = planes.length / 4;
+    for (let n = 0; n < planes.length; n++) bytes[4 * (n % count) + Math.floor(n / count)] = planes[n];
+    return { places, values: new Float32Array(bytes.buffer) };
+  }
+
+  const whole = new Promise((done) => {
+    if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", done);
+    else done();
+  });
+
+  /** A large part of the data, read when it is needed: image and maps of a sample, or a clip. */
+  async function part(data, place) {
+    const id = `${data.name}-${place}`;
+    if (!at(id)) await whole;
+    return JSON.parse(at(id).textContent);
   }
 
   /** A button that plays a clip, or stops it; narrower than a browser's own controls. */
-  function player(clip, name) {
-    const audio = make("audio", { preload: "none", src: clip });
+  function player(load, name) {
+    const audio = make("audio", { preload: "none" });
     const button = make("button", { type: "button", className: "play", "aria-label": `Play the ${name}` }, "▶ play", audio);
     const say = (playing) => {
       button.firstChild.data = playing ? "■ stop" : "▶ play";
       button.setAttribute("aria-label", `${playing ? "Stop" : "Play"} the ${name}`);
     };
-    button.addEventListener("click", () => {
+    button.addEventListener("click", async () => {
       if (!audio.paused) {
         audio.pause();
         return;
       }
+      if (!audio.src) audio.src = await load();
       for (const other of document.querySelectorAll("audio")) other.pause();
       audio.currentTime = 0;
       audio.play();
@@ -298,15 +318,22 @@
     return button;
   }
 
+  /** A sample with its maps; what it holds is made when it first comes into view. */
   class Card {
     constructor(sample, number) {
-      const { models, conditions, size } = shown;
       this.data = shown;
       this.sample = sample;
+      this.element = make("article", { className: "card", "data-sample": sample.id,
+        "aria-labelledby": `card-${number}` }, make("h4", { id: `card-${number}` }, sample.id));
+      this.element.card = this;
+    }
+
+    fill() {
+      const { sample, element, data: { models, conditions, size } } = this;
       this.truth = groundTruth(sample.boxes, sample.weights, size, sample.masks, sample.maskWeights);
       this.outline = null; // found when it is first drawn
       this.picture = make("canvas", { width: size, height: size, className: "picture", role: "img",
-        "aria-label": sample.image ? `${sample.id} with its ground truth` : "the image is not at hand" });
+        "aria-label": `${sample.id} with its ground truth` });
       this.heads = models.map((model, k) =>
         make("th", { scope: "col", "data-model": k }, model.label, make("span", { className: "level" })));
       this.cells = [];
@@ -321,52 +348,64 @@
         const name = sample.natural && condition === "positive" ? "natural" : condition;
         return make("tr", {}, make("th", { scope: "row" }, name, ...this.sounds(name)), ...cells);
       });
-      const title = make("h4", { id: `card-${number}` }, sample.id);
       const quarter = at("size").options[sample.quarter + 1].textContent;
-      this.element = make("article", { className: "card", "data-sample": sample.id,
-        "aria-labelledby": title.id },
-        make("div", { className: "about" }, this.picture, make("div", {}, title,
-          make("p", {}, `own sound: ${sample.category}`),
-          make("p", {}, sample.natural ? "nothing in the image sounds (natural negative)"
-            : `object: ${percent(sample.area)} of the image (${quarter})`),
+      element.replaceChildren(
+        make("div", { className: "about" }, this.picture, make("div", {}, element.firstChild,
+          make("p", {}, sample.natural ? `own sound: ${sample.category}; nothing in the image sounds (natural negative)`
+            : `${sample.category}, ${percent(sample.area)} of the image (${quarter})`),
           make("p", { className: "why" }, sample.why))),
         make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": `maps of ${sample.id}` },
           make("table", { className: "maps" },
             make("thead", {}, make("tr", {}, make("td"), ...this.heads)), make("tbody", {}, ...rows))));
-      this.element.card = this;
+      this.hide();
+    }
+
+    /** Show the models that are chosen. */
+    hide() {
+      for (const cell of this.element.querySelectorAll("[data-model]")) {
+        cell.hidden = settings.hidden.has(Number(cell.dataset.model));
+      }
     }
 
     /** Whose sound it is, and a player where its clip is in the page. */
     sounds(condition) {
       return this.sample.heard.filter((each) => each.condition === condition).flatMap(({ id, category, runs }) => {
-        const label = make("span", { className: "heard" }, runs.length ? `${category} (${runs.join(", ")})` : category);
-        const clip = shown.clips[id];
-        return clip ? [label, player(clip, `${condition} sound of ${this.sample.id}: ${category}`)] : [label];
+        const more = runs.length > 2 ? ` and ${runs.length - 2} more` : "";
+        const of = runs.length ? ` (${runs.slice(0, 2).join(", ")}${more})` : "";
+        const label = make("span", { className: "heard", title: runs.join(", ") }, category + of);
+        const { data } = this, place = data.clips[id];
+        return place !== undefined ? [label, player(() => part(data, place), `${condition} sound of ${this.sample.id}: ${category}`)] : [label];
       });
     }
 
     async load() {
       const { models, size } = this.data;
-      const [image, ...packed] = await Promise.all([this.image(), ...this.sample.maps.map(unpack)]);
+      if (!this.cells) this.fill();
+      const content = await part(this.data, this.sample.part);
+      const wanted = content.maps.map((packed, k) => (settings.hidden.has(k) ? null : unpack(packed)));
+      const [image, ...packed] = await Promise.all([this.image(content.image), ...wanted]);
       if (!visible.has(this)) return; // scrolled away meanwhile
       const canvas = new OffscreenCanvas(size, size), context = canvas.getContext("2d");
       context.fillStyle = "#808080";
       context.fillRect(0, 0, size, size);
       if (image) context.drawImage(image, 0, 0, size, size);
+      else this.picture.setAttribute("aria-label", "the image is not at hand");
       this.pixels = context.getImageData(0, 0, size, size);
-      this.native = packed.map((values, k) => {
+      this.native = packed.map((maps, k) => {
+        if (!maps) return null;
+        const { places, values } = maps;
         const { height, width, conditions } = models[k], length = height * width;
-        const maps = Object.fromEntries(conditions.map((condition, n) =>
-          [condition, values.subarray(n * length, (n + 1) * length)]));
-        return { maps, object: values.subarray(conditions.length * length) };
+        const native = Object.fromEntries(conditions.map((condition, n) =>
+          [condition, values.subarray(places[n] * length, (places[n] + 1) * length)]));
+        return { maps: native, object: values.subarray((Math.max(...places) + 1) * length) };
       });
       this.large = new Map();
       this.draw();
     }
 
-    async image() {
-      if (!this.sample.image) return null;
-      const image = make("img", { src: this.sample.image });
+    async image(source) {
+      if (!source) return null;
+      const image = make("img", { src: source });
       await image.decode();
       return image;
     }
@@ -399,18 +438,19 @@
       put(this.picture, this.pixels.data.slice());
       this.heads.forEach((head, k) => { head.lastChild.textContent = `> ${levelText(k)}`; });
       for (const cell of this.cells) {
-        if (settings.hidden.has(cell.k)) continue;
+        if (settings.hidden.has(cell.k) || !this.native[cell.k]) continue; // not, or not yet
         const { map, reach, drawn } = this.map(cell), { value } = levelOf(cell.k);
         const pixels = this.pixels.data.slice();
-        const high = settings.rendering === "new" ? scaleOf(cell.model, variantOf(cell.model)).high : drawn[1];
-        paint(pixels, map, { rendering: settings.rendering, threshold: value, size, low: drawn[0], high });
+        const { rendering } = settings, [, middle] = cell.model.extremes[variantOf(cell.model)];
+        const high = rendering === "new" || rendering === "heat" ? scaleOf(cell.model, variantOf(cell.model)).high : drawn[1];
+        paint(pixels, map, { rendering, threshold: value, size, low: rendering === "heat" ? middle : drawn[0], high });
         put(cell.canvas, pixels);
         const found = value === null ? { pia: NaN, ciou: NaN } : measure(map, this.truth, value);
         const { pia } = found, ciou = this.sample.natural ? NaN : found.ciou;
         cell.numbers.replaceChildren(
-          "pIA ", make("data", { className: "pia", value: String(pia) }, percent(pia)), make("br"),
-          "cIoU ", make("data", { className: "ciou", value: String(ciou) }, percent(ciou)), make("br"),
-          make("span", { className: "reach" }, `${short(reach[0])} to ${short(reach[1])}`));
+          make("span", {}, "pIA ", make("data", { className: "pia", value: String(pia) }, percent(pia))), " ",
+          make("span", {}, "cIoU ", make("data", { className: "ciou", value: String(ciou) }, percent(ciou))));
+        cell.canvas.title = `map from ${short(reach[0])} to ${short(reach[1])}`;
         const marks = pia === 0 ? "marks nothing" : `marks ${percent(pia)} of the image`;
         cell.canvas.setAttribute("aria-label", `${cell.model.label}, ${cell.condition}: ${marks}`);
       }
@@ -472,7 +512,11 @@
   function showGroup() {
     shown = JSON.parse(at(`data-${at("group").value}`).textContent);
     const { models, samples, conditions } = shown;
-    settings.hidden.clear();
+    const baselines = models.flatMap((model, k) => (model.baseline ? [k] : []));
+    settings.hidden = new Set(baselines);
+    at("baselines").checked = false;
+    at("baselines").parentNode.hidden = !baselines.length;
+    at("baselines-text").textContent = `baselines (${baselines.length})`;
     levels = models.map(() => ({}));
     setPolicy(shown.policy);
     fillOptions(at("scope"), [["all", "all models, each on its own scale"],
@@ -491,7 +535,7 @@
     at("variant").querySelector("[value=ogl]").disabled = !guided;
     if (!guided) at("variant").value = settings.variant = "av";
     at("models").replaceChildren(...models.map((model, k) =>
-      make("label", {}, make("input", { type: "checkbox", checked: true, value: String(k) }), model.label)));
+      make("label", {}, make("input", { type: "checkbox", checked: !model.baseline, value: String(k) }), model.label)));
     watcher.disconnect();
     visible.clear();
     cards = samples.map((sample, number) => new Card(sample, number));
@@ -504,12 +548,16 @@
 
   function hideModels() {
     settings.hidden = new Set([...at("models").querySelectorAll("input:not(:checked)")].map((i) => Number(i.value)));
-    for (const { element } of cards) {
-      for (const cell of element.querySelectorAll("[data-model]")) {
-        cell.hidden = settings.hidden.has(Number(cell.dataset.model));
-      }
-    }
+    for (const card of cards) if (card.cells) card.hide();
+    for (const card of visible) card.load();
     update();
+  }
+
+  function showBaselines({ target }) {
+    for (const box of at("models").querySelectorAll("input")) {
+      if (shown.models[box.value].baseline) box.checked = target.checked;
+    }
+    hideModels();
   }
 
   if (at("gallery-tools")) {
@@ -532,6 +580,7 @@
     });
     on("boxes", "change", ({ target }) => { settings.boxes = target.checked; redraw(); });
     on("models", "change", hideModels);
+    on("baselines", "change", showBaselines);
     for (const id of ["category", "size", "order"]) on(id, "change", arrange);
     on("group", "change", showGroup);
     showGroup();

@@ -1,0 +1,78 @@
+"""How much of the positives each model keeps at each rate of false alarms: one line for a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+
+from vssl.analysis.threshold_curves import ThresholdCurves
+from vssl.core.arrays import Array
+from vssl.reporting.figures.data import FigureData, by_run, why_no_curves
+from vssl.reporting.figures.style import GREY, Drawing, look_of, say_gap
+from vssl.types import POSITIVE
+
+_SIZE = (4.4, 3.4)
+_FONT = 8.5
+_MARKERS = "os^DvPX*ph"
+_MARK: Any = {"markersize": 6, "markeredgecolor": "black", "markeredgewidth": 0.8}
+
+
+def overview(part: FigureData) -> Drawing:
+    """CIoU over the false alarm rate as the threshold moves, with the policy's threshold."""
+    canvas = Canvas(figsize=_SIZE, layout="constrained")
+    axes = canvas.subplots()
+    axes.set(xlim=(-2, 102), ylim=(-2, 102), xticks=(0, 50, 100), yticks=(0, 50, 100))
+    axes.set_xlabel("false alarms: negatives in which anything is marked (%)", fontsize=_FONT)
+    axes.set_ylabel("cIoU on positives (%)", fontsize=_FONT)
+    axes.tick_params(labelsize=_FONT)
+    gaps, numbers, in_part = [], [], []
+    models = [run.label for run in part.runs if not run.is_baseline]
+    models = models or [run.label for run in part.runs]
+    for run in part.runs:
+        if reason := why_no_curves(run, part.scores[run.label]):
+            gaps.append((run.label, reason))
+            continue
+        curves = part.curves[run.label].by_variant[part.variant]
+        if part.curves[run.label].part is not None:
+            in_part.append((run.label, f"{part.curves[run.label].part} of its samples"))
+        alarms, kept = trade_off(curves)
+        if run.label not in models:
+            style: dict[str, Any] = {"color": GREY, "linewidth": 0.7, "alpha": 0.6, "zorder": 1}
+            label = None if "baselines" in axes.get_legend_handles_labels()[1] else "baselines"
+        else:
+            look, marker = look_of(run.label, models), _MARKERS[models.index(run.label) % 10]
+            style, label = {"color": look.colour, "linestyle": look.dashes}, run.label
+            axes.plot([], [], label=label, marker=marker, **_MARK, **style)
+            label = None
+        axes.plot(100 * alarms, 100 * kept, label=label, **style)
+        if run.label not in models:
+            continue
+        places = [("ciou", POSITIVE), *(("false_alarm_rate", name) for name in curves.together)]
+        gaps += [gap for place in places for gap in part.missing_number(run, *place)]
+        found = [run.number(*place, part.policy, part.variant) for place in places]
+        values = [100 * float(number["value"]) for number in found if number is not None]
+        if len(values) < len(found):
+            continue
+        at = float(np.mean(values[1:])), values[0]
+        numbers.append(f"{run.label} {at[1]:.1f} % at {at[0]:.1f} %")
+        axes.plot([at[0]], [at[1]], marker=marker, zorder=4, clip_on=False, **_MARK, **style)
+    if axes.get_legend_handles_labels()[1]:
+        canvas.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=_FONT)
+    else:
+        say_gap(axes, "no run has negatives")
+    return Drawing(
+        canvas,
+        words={"numbers": "; ".join(numbers) or "none"},
+        notes=[f"Lines rest on a part: {by_run(in_part)}."] if in_part else [],
+        policies=[part.policy],
+        gaps=[*gaps, *part.undefined()],
+    )
+
+
+def trade_off(curves: ThresholdCurves) -> tuple[Array, Array]:
+    """False alarm rate, mean over the negative types, and cIoU, `[T]` each."""
+    rates = [curves.values["false_alarm_rate", name] for name in curves.together]
+    alarms: Array = np.mean(rates, axis=0)
+    return alarms, curves.ciou
