@@ -6,7 +6,6 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from vssl.reporting.tables.model import MISSING, Cell, Column, Row, Table
 from vssl.reporting.tables.render import grouped
@@ -32,35 +31,17 @@ _SUBSCRIPT = re.compile("(AUC_N|F_LOC|F_AUC)")
 _PAGES = (345, 505)  # points of a text's width: article's, and a two-column IEEE or ICASSP page's
 _TALLEST = 380  # points of a float besides its caption
 _LABEL_SHARE = 0.35  # of a text's width, at most, for the rows' names
+_EM, _TINY_EM = 8.0, 6.8  # points of an em of scriptsize and tiny, as letters count in `_width`
+_LINE, _TINY_LINE = 8, 7  # points between lines
+_ABOVE = 36  # points of a header with its rules
+_LEAST, _LEAST_OF_WORDS, _MOST = 0.8, 4.0, 3.5  # points on both sides of a column
 _EMS = {
-    **dict.fromkeys("ijl.,:;'!|", 0.28),
-    **dict.fromkeys("frtsI()[]-_ ", 0.38),
-    **dict.fromkeys("ceza", 0.46),
-    **dict.fromkeys("og0123456789–↑↓", 0.5),
-    **dict.fromkeys("mw%", 0.84),
-    **dict.fromkeys("MW", 1.03),
+    **dict.fromkeys("_ijl.,:;'!|", 0.28),
+    **dict.fromkeys("frtsI()[]- ", 0.38),
+    **dict.fromkeys("cezaog0123456789–↑↓", 0.5),
+    **dict.fromkeys("mw%MW", 0.9),
 }
 """Widths of letters of Computer Modern, or a little more; capitals have 0.75, others 0.56."""
-
-_BOLD = 1.15  # how much wider
-_BEFORE_TEXT = 8  # points before a column of words
-
-
-class _Size(NamedTuple):
-    """A size of type in a class of 10 points: Computer Modern is wider where it is smaller."""
-
-    name: str
-    em: float  # points of an em, as its letters count in `_width`
-    line: float  # points between lines
-    space: float  # points beside a column
-
-
-_SIZES = (
-    _Size("footnotesize", 8.5, 9.5, 3.5),
-    _Size("scriptsize", 8.0, 8.0, 2.0),
-    _Size("scriptsize", 8.0, 8.0, 0.8),
-)
-_TINY = _Size("tiny", 6.8, 7.0, 0.0)
 
 
 def escape(text: str) -> str:
@@ -95,53 +76,52 @@ def _latex_table(table: Table, label: str, *, intervals: bool) -> str:
     details = [f"% {each}" for each in table.details]
     table = table.with_thresholds()
     narrow, wide = (_floats(table, label, page, intervals=intervals) for page in _PAGES)
-    if narrow == wide:
-        return "\n".join([*details, *wide, ""])
-    return "\n".join(
-        [*details, rf"\ifdim\textwidth<{_PAGES[1] - 5}pt", *narrow, r"\else", *wide, r"\fi", ""]
-    )
+    forms = wide
+    if narrow != wide:
+        forms = [rf"\ifdim\textwidth<{_PAGES[1] - 5}pt", *narrow, r"\else", *wide, r"\fi"]
+    return "\n".join([*details, *forms, ""])
 
 
 def _floats(table: Table, label: str, page: float, *, intervals: bool) -> list[str]:
     """Lines of a table's environments, none wider or higher than the page."""
     cells = [cell for row in table.rows for cell in row.cells if cell]
     below = max((len(_lines_below(cell, intervals=intervals)) for cell in cells), default=0)
-    for size in (*_SIZES, _SIZES[1]):  # the last where none does
-        parts, names = _parts(table, size, page, intervals=intervals)
-        wrapped = math.ceil(_label_width(table, size) / names)
-        row_height = size.line * wrapped + _TINY.line * below + 3 * bool(below)
-        above = 3 * size.line + 12
-        most = int((_TALLEST - above) // row_height)
-        if len(parts) == 1 and len(table.rows) <= most:
-            break
+    longest = max(_width(name) for name in (table.label, *(row.name for row in table.rows)))
+    names = min(longest, _LABEL_SHARE * page)
+    with_below = _LINE + _TINY_LINE * below + 3 * bool(below)
+    row_height = max(with_below, _LINE * math.ceil(longest / names))
+    most = int((_TALLEST - _ABOVE) // row_height)
     stop = "" if table.title.endswith("?") else "."
     name = f"tab:{label}_{table.name}"
-    lines: list[str] = []
-    room = 0.0
-    for first, part in itertools.product(range(0, len(table.rows), most), parts):
-        rows = table.rows[first : first + most]
-        height = above + row_height * len(rows)
-        if height > room:
-            lines += [r"\end{table*}"] if lines else []
-            caption = rf"\caption{{{escape(f'{table.title}{stop} {table.caption}')}}}"
-            begin = rf"Table~\ref{{{name}}}, continued" if lines else caption
-            lines += [r"\begin{table*}", r"  \centering", f"  {begin}"]
-            lines += [] if begin != caption else [rf"  \label{{{name}}}"]
-            room = _TALLEST
-        room -= height
-        lines += [rf"  \par\smallskip\{size.name}\setlength{{\tabcolsep}}{{{size.space}pt}}"]
-        column = f"p{{{names:.0f}pt}}" if wrapped > 1 else "l"
-        lines += [f"  {line}" for line in _tabular(table, rows, part, column, intervals)]
+    first = f"p{{{names:.0f}pt}}" if longest > names else "l"
+    lines = [
+        r"\begin{table*}",
+        r"  \centering",
+        rf"  \caption{{{escape(f'{table.title}{stop} {table.caption}')}}}",
+        rf"  \label{{{name}}}",
+    ]
+    left = _TALLEST
+    parts = list(_parts(table, page - names, intervals=intervals))
+    for start, (part, space) in itertools.product(range(0, len(table.rows), most), parts):
+        rows = table.rows[start : start + most]
+        height = _ABOVE + row_height * len(rows)
+        if height > left:
+            lines += [r"\end{table*}", r"\begin{table*}", r"  \centering"]
+            lines += [rf"  Table~\ref{{{name}}}, continued"]
+            left = _TALLEST
+        left -= height
+        lines += [rf"  \par\smallskip\scriptsize\setlength{{\tabcolsep}}{{{space:.1f}pt}}"]
+        lines += [f"  {line}" for line in _tabular(table, rows, part, first, intervals)]
     return [*lines, r"\end{table*}"]
 
 
 def _tabular(
-    table: Table, rows: Sequence[Row], part: range, first: str, intervals: bool
+    table: Table, rows: Sequence[Row], part: Sequence[int], first: str, intervals: bool
 ) -> Iterator[str]:
-    """Lines of some rows and neighbouring columns; `first` is the form of the rows' names."""
+    """Lines of some rows and columns; `first` is the form of the rows' names."""
     columns = [table.columns[at] for at in part]
-    marks = "".join(rf"@{{\hskip {_BEFORE_TEXT}pt}}l" if c.text else "r" for c in columns)
-    yield rf"\begin{{tabular}}{{@{{}}{first}{marks}@{{}}}}"
+    forms = first + "".join("l" if column.text else "r" for column in columns)
+    yield rf"\begin{{tabular}}{{@{{}}{forms}@{{}}}}"
     yield r"  \toprule"
     yield from (f"  {line}" for line in _header(table.label, columns))
     yield r"  \midrule"
@@ -163,70 +143,43 @@ def _tabular(
     yield r"\end{tabular}"
 
 
-def _parts(table: Table, size: _Size, page: float, *, intervals: bool) -> tuple[list[range], float]:
-    """Ranges of neighbouring columns that fit a page, much the same wide, and room for the names.
+def _parts(table: Table, room: float, *, intervals: bool) -> Iterator[tuple[list[int], float]]:
+    """Neighbouring columns that fit in so many points, and the space on both sides of each.
 
     Columns below one heading stay together if they fit.
     """
-    widths = [
-        _column_width(table, at, size, intervals=intervals) + 2 * size.space
-        for at in range(len(table.columns))
-    ]
-    blocks, at = [], 0
-    for top, same in itertools.groupby(table.columns, key=lambda column: column.top):
-        count = len(list(same))
-        own = widths[at : at + count]
-        wider = (_width(top, size) + 8) / count
-        blocks.append([(n, max(width, wider)) for n, width in enumerate(own, at)])
-        at += count
-    total = sum(width for block in blocks for _, width in block)
-    names = max(_LABEL_SHARE * page, page - total - 2 * size.space)
-    room = page - min(_label_width(table, size), names) - 2 * size.space
-    least = len(_filled(blocks, room))
-    limits = (total / least + 5 * step for step in range(int(page)))
-    found = (_filled(blocks, min(limit, room)) for limit in limits)
-    return next(parts for parts in found if len(parts) == least), names
+    least = _LEAST_OF_WORDS if any(column.text for column in table.columns) else _LEAST
+    part: list[int] = []
+    left = room
+    for top, same in itertools.groupby(
+        range(len(table.columns)), key=lambda at: table.columns[at].top
+    ):
+        widths = {at: _column_width(table, at, intervals) + 2 * least for at in same}
+        widest = max(sum(widths.values()), _width(top) + 8)
+        pieces = [([*widths], widest)] if widest <= room else [([a], w) for a, w in widths.items()]
+        for piece, width in pieces:
+            if part and width > left:
+                yield part, max(least, min(_MOST, least + left / (2 * len(part) + 1)))
+                part, left = [], room
+            part, left = part + piece, left - width
+    yield part, max(least, min(_MOST, least + left / (2 * len(part) + 1)))
 
 
-def _filled(blocks: Sequence[Sequence[tuple[int, float]]], room: float) -> list[range]:
-    """Put blocks of columns, and columns of blocks that are too wide, into parts."""
-    parts: list[range] = []
-    left = 0.0
-    for block in blocks:
-        whole = sum(width for _, width in block)
-        pieces = [block] if whole <= room else [[column] for column in block]
-        for piece in pieces:
-            first, last = piece[0][0], piece[-1][0] + 1
-            own = sum(width for _, width in piece)
-            if not parts or own > left:
-                parts.append(range(first, last))
-                left = room - own
-            else:
-                parts[-1] = range(parts[-1].start, last)
-                left -= own
-    return parts
-
-
-def _label_width(table: Table, size: _Size) -> float:
-    widths = [_width(row.name, size) * (_BOLD if row.bold else 1) for row in table.rows]
-    return max([_width(table.label, size), *widths])
-
-
-def _column_width(table: Table, at: int, size: _Size, *, intervals: bool) -> float:
+def _column_width(table: Table, at: int, intervals: bool) -> float:
     column = table.columns[at]
-    widths = [_width(f"{column.bottom or column.header} {column.arrow}", size)]
-    for row in table.rows:
-        if (cell := row.cells[at]) is not None:
-            widths.append(_width(cell.shown, size) * (_BOLD if row.bold or cell.rank == 1 else 1))
-            widths += [_width(line, _TINY) for line in _lines_below(cell, intervals=intervals)]
-    return max(widths) + (_BEFORE_TEXT if column.text else 0)
+    widths = [_width(f"{column.bottom or column.header} {column.arrow}")]
+    for cell in (row.cells[at] for row in table.rows):
+        if cell is not None:
+            below = _lines_below(cell, intervals=intervals)
+            widths += [_width(cell.shown), *(_width(line, _TINY_EM) for line in below)]
+    return max(widths)
 
 
-def _width(text: str, size: _Size) -> float:
-    """Points that a text takes at most in Computer Modern."""
-    text = _SUBSCRIPT.sub(lambda found: found[0].replace("_", ""), text)
-    ems = sum(_EMS.get(sign, 0.75 if sign.isupper() or sign in "+<>" else 0.56) for sign in text)
-    return size.em * ems
+def _width(text: str, em: float = _EM) -> float:
+    """Points that a text takes at most."""
+    return em * sum(
+        _EMS.get(sign, 0.75 if sign.isupper() or sign in "+<>" else 0.56) for sign in text
+    )
 
 
 def _header(label: str, columns: Sequence[Column]) -> list[str]:
