@@ -36,7 +36,8 @@ _LINE, _TINY_LINE = 8, 7  # points between lines
 _ABOVE = 36  # points of a header with its rules
 _LEAST, _LEAST_OF_WORDS, _MOST = 0.8, 4.0, 3.5  # points on both sides of a column
 _EMS = {
-    **dict.fromkeys("_ijl.,:;'!|", 0.28),
+    "_": 0.0,  # of a subscript, which is small
+    **dict.fromkeys("ijl.,:;'!|", 0.28),
     **dict.fromkeys("frtsI()[]- ", 0.38),
     **dict.fromkeys("cezaog0123456789–↑↓", 0.5),
     **dict.fromkeys("mw%MW", 0.9),
