@@ -31,17 +31,15 @@ def main() -> None:
         return
     from vssl.runs.compare import show_comparison
 
+    del options["published"], options["config_dir"]
     show_comparison(
-        options["runs"],
-        metrics=options["metric"] or METRICS,
-        thresholds=options["threshold"] or THRESHOLDS,
-        conditions=options["condition"] or (),
-        margin=options["margin"] / 100,
-        **{name: options[name] for name in _PASSED_ON},
+        options.pop("runs"),
+        metrics=options.pop("metric") or METRICS,
+        thresholds=options.pop("threshold") or THRESHOLDS,
+        conditions=options.pop("condition") or (),
+        margin=options.pop("margin") / 100,
+        **options,
     )
-
-
-_PASSED_ON = ("primary", "variant", "resamples", "permutations", "seed", "anyway", "output")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -84,16 +84,6 @@ class ReportRun:
         return tuple(self.sounding.besides_positive(SoundingObject.NONE))
 
     @property
-    def altered(self) -> tuple[str, ...]:
-        """Audio conditions besides the positive under which the own object sounds."""
-        return tuple(self.sounding.besides_positive(SoundingObject.OWN))
-
-    @property
-    def others(self) -> tuple[str, ...]:
-        """Audio conditions under which another object of the picture sounds."""
-        return tuple(self.sounding.besides_positive(SoundingObject.OTHER))
-
-    @property
     def test(self) -> tuple[str, ...]:
         """Facts that runs of one table share."""
         keys = ("dataset", "protocol", "manifest_hash", "annotation_sha256")

@@ -129,13 +129,7 @@ def read_published(path: Path | None = None) -> pd.DataFrame:
         fraction `published`, NaN if source is `missing`, and `margin`, half of its last digit.
     """
     if path is None:
-        try:
-            path = Path(str(files("vssl.experiments") / "reference_values.csv"))
-        except ModuleNotFoundError as error:
-            raise UsageError(
-                "vssl.experiments, which holds the published figures, is not installed. Install"
-                " vssl again: pip install ."
-            ) from error
+        path = Path(str(files("vssl.experiments") / "reference_values.csv"))
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     table = table.rename(columns={n: f"published_{n}" for n in ("metric", "variant")})
     unit = np.where(table["unit"] == "%", 100, 1)
@@ -225,11 +219,11 @@ def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
     return rows.assign(**first[_FACTS])[[*_FACTS, *_COMPARED]]
 
 
-def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.DataFrame:
+def report_published(folders: Sequence[Path], output: Path | None = None) -> None:
     """Print runs beside published figures, one table each.
 
-    With `output` also writes `published.csv` (fractions) and `published.md` there. Returns the rows
-    of `beside_published` of all runs, with the `run` in front.
+    With `output` also writes `published.md` there, and `published.csv`: the rows of
+    `beside_published` of all runs (fractions), with the `run` in front.
 
     Raises:
         UsageError: when a summary cannot be read, or a run's model or test set has no figures.
@@ -283,16 +277,13 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> pd.
     for table in tables:
         show_table(console, table)
     console.print(Text(_LEGEND, style="dim"))
-    joined = pd.concat(
-        [rows.assign(run=str(folder)) for folder, rows in compared.items()], ignore_index=True
-    )
-    joined.insert(0, "run", joined.pop("run"))
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
+        joined = pd.concat({str(folder): rows for folder, rows in compared.items()}, names=["run"])
+        joined = joined.reset_index("run")
         write_text(output / "published.csv", joined.to_csv(index=False))
         write_text(output / "published.md", "\n".join([*map(markdown_table, tables), _LEGEND, ""]))
         console.print(f"published.csv and published.md: {output}", soft_wrap=True)
-    return joined
 
 
 def _published_as(row: Mapping[Any, Any]) -> str:

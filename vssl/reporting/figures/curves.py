@@ -43,7 +43,7 @@ from vssl.reporting.figures.style import (
     policy_look,
     say_gap,
 )
-from vssl.types import POSITIVE, SoundingObject
+from vssl.types import POSITIVE, SoundingObject, SoundingObjects
 
 _BEST = "#d55e00"
 _CURVE = "#0072b2"
@@ -300,10 +300,9 @@ def success_pia(part: FigureData) -> Drawing:
     for axes, run in zip(panels, part.runs, strict=True):
         axes.set(**_IN_PERCENT)
         for condition in run.conditions:
-            sounding = run.sounding[condition]
-            if sounding == SoundingObject.OTHER:
+            if run.sounding[condition] == SoundingObject.OTHER:
                 continue
-            positive = sounding == SoundingObject.OWN
+            positive = run.sounding[condition] == SoundingObject.OWN
             metric = "auc" if positive else "auc_n"
             gaps += part.missing_number(run, metric, condition)
             column = ConsensusIoU.column if positive else ImageArea.column
@@ -320,8 +319,9 @@ def success_pia(part: FigureData) -> Drawing:
         gaps += [] if run.negatives else [(run.label, "no negatives")]
     _legends_above(panels, "AUC, AUC_N (%)")
     name_axes(panels, "cIoU ≥ x, pIA ≤ x (%)", "samples (%)")
-    own = ["Positives", *dict.fromkeys(name for run in part.runs for name in run.altered)]
-    others = dict.fromkeys(name for run in part.runs for name in run.others)
+    sounding = SoundingObjects(each for run in part.runs for each in run.sounding.items())
+    own = ["Positives", *sounding.besides_positive(SoundingObject.OWN)]
+    others = sounding.besides_positive(SoundingObject.OTHER)
     no_curve = f"No curve: {', '.join(others)}, where another object of the picture sounds."
     return Drawing(
         panels[0].figure,

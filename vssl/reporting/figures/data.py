@@ -110,23 +110,21 @@ class FigureData:
         self, *sentences: str, policies: Sequence[str] = (), gaps: Sequence[tuple[str, str]]
     ) -> tuple[str, ...]:
         """Sentences, what the runs rest on, thresholds with their sources, and gaps."""
+        left_out = f"Not drawn (--baselines draws them): {', '.join(self.left_out)}."
         parts = [
             *sentences,
             _common_facts(self.group, self.runs),
             *_threshold_texts(self.runs, policies, self.variant),
             f"Gaps: {by_run(gaps)}." if gaps else "",
-            f"Not drawn (--baselines draws them): {', '.join(self.left_out)}."
-            if self.left_out
-            else "",
+            left_out if self.left_out else "",
         ]
         return tuple(part for part in parts if part)
 
     @property
     def size(self) -> str:
         """How many samples the runs have, and the seed."""
-        facts = [run.provenance for run in self.runs]
         samples, seeds = (
-            ", ".join(dict.fromkeys(str(each[key]) for each in facts))
+            ", ".join(dict.fromkeys(str(run.provenance[key]) for run in self.runs))
             for key in ("evaluated", "seed")
         )
         return f"N = {samples} samples, seed {seeds}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from vssl.core.negatives import ALL_NEGATIVES
 from vssl.reporting.collection import ReportRun
 from vssl.reporting.figures.data import FigureData, Gaps
 from vssl.reporting.figures.style import Drawing, facets, look_of, name_axes, say_gap
-from vssl.reporting.tables.columns import CLASSES, SIZES, subset_name
+from vssl.reporting.tables.columns import CLASSES, SIZES, subset_name, subsets_by_kind
 from vssl.types import POSITIVE
 
 _MARKS = {("ciou", POSITIVE): "o", ("f_loc", ALL_NEGATIVES): "s"}
@@ -21,28 +22,20 @@ _Subset = tuple[str, str]
 
 def subsets(part: FigureData) -> Iterator[Drawing]:
     """A drawing for object sizes, for flags, and for classes, of what any run has."""
-    found = list(dict.fromkeys(key for run in part.runs for key in run.subsets))
-    kinds = {
-        SIZES: [key for key in found if key[0] == SIZES],
-        "flags": [key for key in found if key[0] not in (SIZES, CLASSES)],
-        CLASSES: _in_order(part, [key for key in found if key[0] == CLASSES]),
-    }
     words = {SIZES: "object size (of the image)", "flags": "flags of the samples", CLASSES: "class"}
-    for kind, keys in kinds.items():
+    for kind, keys in subsets_by_kind(part.runs).items():
+        if kind == CLASSES:
+            keys.sort(key=partial(_mean_ciou, part))
         shown = keys if len(keys) <= 2 * _ENDS else [*keys[:_ENDS], *keys[-_ENDS:]]
         if shown:
             yield _draw(part, shown, name=f"by_{kind}", kind=words[kind], all_=len(keys))
 
 
-def _in_order(part: FigureData, keys: Sequence[_Subset]) -> list[_Subset]:
-    """Classes by their mean cIoU over the runs, lowest first; those without it last."""
-
-    def mean(key: _Subset) -> float:
-        values = [_percent(part, run, key, "ciou", POSITIVE)[0] for run in part.runs]
-        known = [value for value in values if not np.isnan(value)]
-        return float(np.mean(known)) if known else np.inf
-
-    return sorted(keys, key=mean)
+def _mean_ciou(part: FigureData, key: _Subset) -> float:
+    """Mean cIoU on a subset over the runs; infinity where none has it."""
+    values = [_percent(part, run, key, "ciou", POSITIVE)[0] for run in part.runs]
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else np.inf
 
 
 def _percent(

@@ -32,7 +32,7 @@ def caption_of(
     """Caption and details of a table; `absent` columns have no number in any run."""
     cells = [cell for row in rows for cell in row.cells if cell]
     first, settings = caption(_rows_behind(group, columns))
-    parts = [*settings]
+    parts = list(settings)
     thresholds = by_source(
         (row.name, source)
         for row in rows
@@ -142,13 +142,13 @@ def _at_the_top(group: Group, policy: str) -> Iterator[str]:
 def _gaps(group: Group, columns: Sequence[Column], rows: Sequence[Row]) -> Iterator[str]:
     """Reasons of empty cells, each with its rows."""
     runs = {run.label: run for run in group.runs}
-    reasons: dict[str, dict[str, None]] = defaultdict(dict)
-    for row in rows:
-        if row.reason or row.note:
-            continue
-        for column, cell in zip(columns, row.cells, strict=True):
-            if cell is None:
-                reasons[why_missing(runs[row.label], column)][row.name] = None
+    reasons = labels_by(
+        (row.name, why_missing(runs[row.label], column))
+        for row in rows
+        if not row.reason and not row.note
+        for column, cell in zip(columns, row.cells, strict=True)
+        if cell is None
+    )
     for reason, names in reasons.items():
         everyone = 1 < len(names) == sum(not row.reason for row in rows)
         yield f"{'all runs' if everyone else ', '.join(names)}: {reason}"
@@ -170,14 +170,12 @@ def absences(group: Group, absent: Sequence[Column]) -> list[str]:
 
 def _subset_sizes(group: Group, columns: Sequence[Column]) -> Iterator[str]:
     """The subsets of a table, each with its number of samples."""
-    sizes: dict[tuple[str, str], str] = {}
+    sizes = []
     for key in dict.fromkeys(column.subset for column in columns if column.subset):
-        parts = [run.subsets[key] for run in group.runs if key in run.subsets]
-        if parts:
-            count = parts[0].summary["n"].max()
-            sizes[key] = f"{subset_name(*key, whole=True)}, {count} samples"
+        first = next(run.subsets[key] for run in group.runs if key in run.subsets)
+        sizes.append(f"{subset_name(*key, whole=True)}, {first.summary['n'].max()} samples")
     if sizes:
-        yield f"Subsets: {'; '.join(sizes.values())}."
+        yield f"Subsets: {'; '.join(sizes)}."
 
 
 def why_missing(run: ReportRun, column: Column) -> str:

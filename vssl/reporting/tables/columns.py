@@ -31,6 +31,7 @@ from vssl.metrics.separation import AUROC, FPR95, AveragePrecision, Overlap
 from vssl.metrics.swap import SwapDelta
 from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR, conditions_of
+from vssl.reporting.collection import ReportRun
 from vssl.reporting.published import Definition
 from vssl.reporting.tables.model import Column
 from vssl.types import NATURAL, POSITIVE, SoundingObject, SoundingObjects
@@ -243,6 +244,14 @@ def subset_columns(
             bottom = f"{FLoc.label}{behind}"
             found.append(metric_column(FLoc, c, policy, short + behind, bottom=bottom, **options))
     return found
+
+
+def subsets_by_kind(runs: Iterable[ReportRun]) -> dict[str, list[tuple[str, str]]]:
+    """The subsets that any of some runs has: of object sizes, of `flags`, and of classes."""
+    kinds: dict[str, list[tuple[str, str]]] = {SIZES: [], "flags": [], CLASSES: []}
+    for key in dict.fromkeys(key for run in runs for key in run.subsets):
+        kinds.get(key[0], kinds["flags"]).append(key)
+    return kinds
 
 
 def subset_name(kind: str, name: str, *, whole: bool = False) -> str:

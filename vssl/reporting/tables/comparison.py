@@ -69,8 +69,8 @@ COMPARISON = pa.schema(
 """Columns of `comparison.parquet` and `comparison.csv`; see `records.compare.compare_runs`."""
 
 _WORDS = ("run", "metric", "condition", "threshold", "family", "verdict")
-_NUMBERS_SHOWN = ("reference", "run's", "difference", "95 % interval", "p", "p (Holm)")
-_HEADERS = (*_WORDS[1:4], *_NUMBERS_SHOWN, "images", "family", "verdict")
+_HEADERS = (*_WORDS[1:4], "reference", "run's", "difference", "95 % interval", "p", "p (Holm)",
+            "images", "family", "verdict")  # fmt: skip
 
 
 def comparison_facts(

@@ -22,7 +22,6 @@ from vssl.reporting.run_labels import paper_place
 from vssl.reporting.tables.captions import absences, caption_of, marks_nothing, why_missing
 from vssl.reporting.tables.columns import (
     CLASSES,
-    SIZES,
     altered_columns,
     avsbench_columns,
     detection_columns,
@@ -34,6 +33,7 @@ from vssl.reporting.tables.columns import (
     published_columns,
     separation_columns,
     subset_columns,
+    subsets_by_kind,
 )
 from vssl.reporting.tables.latex import latex_tables
 from vssl.reporting.tables.model import (
@@ -166,9 +166,9 @@ def build_tables(
     everything = [(run, variant) for run in group.runs for variant in run.variants]
     joined = pd.concat([run.summary for run in group.runs])
     scored = set(joined["threshold_policy"])
-    subsets = list(dict.fromkeys(key for run in group.runs for key in run.subsets))
-    classes = [key for key in subsets if key[0] == CLASSES]
-    flags = [key for key in subsets if key[0] not in (CLASSES, SIZES)]
+    subsets = subsets_by_kind(group.runs)
+    if len(subsets[CLASSES]) > _FEW_CLASSES:
+        del subsets[CLASSES]
     questions = {
         "paper": f"positives and negatives at one threshold ({policy})",
         "field": "as the field tests, positives only",
@@ -195,13 +195,7 @@ def build_tables(
         "listening": listening_columns(sounding, policy),
         "altered": altered_columns(sounding, policy),
         "avsbench": avsbench_columns(policy, recorded),
-        "object_size": subset_columns(
-            [key for key in subsets if key[0] == SIZES], policy, recorded
-        ),
-        "flags": subset_columns(flags, policy, recorded),
-        "category": subset_columns(
-            classes if len(classes) <= _FEW_CLASSES else [], policy, recorded
-        ),
+        **{kind: subset_columns(keys, policy, recorded) for kind, keys in subsets.items()},
         "published": published_columns(
             Definition(f["metric"], f["condition"], f["threshold_policy"])
             for own in figures.values()

@@ -8,14 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.text import Text
 
 from vssl.analysis.price import PRICED, QUALITY
-from vssl.core.files import write_text
 from vssl.reporting.tables.columns import metric_column
 from vssl.reporting.tables.model import Cell, Row, Table, number_cell, points, text_columns
-from vssl.reporting.tables.render import markdown_table, show_table
+from vssl.reporting.tables.render import write_shown
 from vssl.types import POSITIVE
 
 _NOTE = (
@@ -29,19 +26,10 @@ _BY_CLASS = "IoU by class: of the pixels of all samples of a class together, mea
 
 def write_price(rows: pd.DataFrame, output: Path, *, resamples: int) -> None:
     """Print the table of each run and rule; write price.parquet, .csv (fractions) and .md."""
-    console, note = Console(), _NOTE.format(resamples=resamples)
+    note = _NOTE.format(resamples=resamples)
     if rows[QUALITY].notna().any() and rows["threshold_source"].str.endswith("by class").any():
         note = f"{note}; {_BY_CLASS}"
-    tables = list(_tables(rows))
-    for table in tables:
-        show_table(console, table)
-    console.print(Text(note, style="dim"), soft_wrap=True)
-    output.mkdir(parents=True, exist_ok=True)
-    rows.to_parquet(output / "price.parquet")
-    write_text(output / "price.csv", rows.to_csv(index=False))
-    write_text(output / "price.md", "\n".join([*map(markdown_table, tables), note, ""]))
-    console.print(f"tables: {output / 'price.md'}, price.csv and price.parquet beside it",
-                  soft_wrap=True)  # fmt: skip
+    write_shown([(list(_tables(rows)), note)], output, "price", {"price": rows})
 
 
 def _tables(rows: pd.DataFrame) -> Iterator[Table]:

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 
 from vssl.analysis.protocol_audit import CORRECTED, HEADLINE, THRESHOLD, TOGETHER
-from vssl.core.files import write_text
 from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.metrics.auc import AUC, AUCN
 from vssl.metrics.ciou import ConsensusIoU, SuccessRate
@@ -18,7 +16,7 @@ from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.pia import ImageArea
 from vssl.reporting.tables.columns import metric_column
 from vssl.reporting.tables.model import Cell, Column, Row, Table, percent, points
-from vssl.reporting.tables.render import markdown_table, show_table
+from vssl.reporting.tables.render import write_shown
 from vssl.types import POSITIVE
 
 _POLICY_COLUMNS = (
@@ -44,12 +42,9 @@ def write_audit(
 
     `left_out` says for each model and test set which departures have no numbers, and why.
     """
-    console, texts = Console(highlight=False), []
+    sections = []
     for names, of_model in effects.groupby(["model", "dataset"], sort=False):
-        for _, rows in of_model.groupby(["map_variant", "threshold_policy"], sort=False):
-            table = _effects_table(rows)
-            show_table(console, table)
-            texts.append(markdown_table(table))
+        by_policy = of_model.groupby(["map_variant", "threshold_policy"], sort=False)
         reasons = defaultdict(list)
         for departure, why in left_out[names].items():  # type: ignore[index]
             reasons[why].append(departure)
@@ -58,14 +53,8 @@ def write_audit(
             f" with 95 % bootstrap intervals over images ({resamples} resamples)"
         )
         note += "".join(f"; {', '.join(names)}: {why}" for why, names in reasons.items())
-        console.print(f"{note}\n", soft_wrap=True, style="dim")
-        texts.append(note + "\n")
-    output.mkdir(parents=True, exist_ok=True)
-    effects.to_parquet(output / "audit.parquet")
-    write_text(output / "audit.csv", effects.to_csv(index=False))
-    write_text(output / "audit.md", "\n".join(texts))
-    console.print(f"tables: {output / 'audit.md'}, audit.csv and audit.parquet beside it",
-                  soft_wrap=True)  # fmt: skip
+        sections.append(([_effects_table(rows) for _, rows in by_policy], note))
+    write_shown(sections, output, "audit", {"audit": effects})
 
 
 def _effects_table(effects: pd.DataFrame) -> Table:

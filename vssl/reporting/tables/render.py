@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
+import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 
+from vssl.core.files import write_text
 from vssl.reporting.tables.model import GAP, Cell, Row, Table
 
 _TERMINAL_WIDTH = 132  # characters from which intervals are shown
@@ -46,6 +49,28 @@ def show_table(console: Console, table: Table) -> None:
     below = " ".join(part for part in (table.complete_caption, note) if part)
     if below:
         console.print(Text(below, style="dim"))
+
+
+def write_shown(
+    sections: Iterable[tuple[Sequence[Table], str]],
+    output: Path,
+    name: str,
+    frames: Mapping[str, pd.DataFrame],
+) -> None:
+    """Print tables with notes below; write them as `<name>.md`, and frames as parquet and csv."""
+    console, texts = Console(highlight=False), []
+    for tables, note in sections:
+        for table in tables:
+            show_table(console, table)
+        console.print(Text(note, style="dim"), soft_wrap=True)
+        texts += [*map(markdown_table, tables), note, ""]
+    output.mkdir(parents=True, exist_ok=True)
+    for stem, frame in frames.items():
+        frame.to_parquet(output / f"{stem}.parquet")
+        write_text(output / f"{stem}.csv", frame.to_csv(index=False))
+    write_text(output / f"{name}.md", "\n".join(texts))
+    files = ", ".join(f"{stem}.csv and {stem}.parquet" for stem in frames)
+    console.print(f"tables: {output / f'{name}.md'}, {files} beside it", soft_wrap=True)
 
 
 def _terminal_grid(table: Table, first: int, last: int, *, intervals: bool = True) -> Grid:

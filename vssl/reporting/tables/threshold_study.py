@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
-from rich.text import Text
 
 from vssl.analysis.threshold_study import BEST, ThresholdStudy
-from vssl.core.files import write_text
 from vssl.metrics.ciou import ConsensusIoU, SuccessRate
 from vssl.metrics.false_alarm import FalseAlarmRate
 from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.pia import ImageArea
 from vssl.reporting.tables.columns import metric_column
 from vssl.reporting.tables.model import Cell, Row, Table, defined, number_cell, text_columns
-from vssl.reporting.tables.render import markdown_table, show_table
+from vssl.reporting.tables.render import write_shown
 
 _METRICS = (FLoc, ConsensusIoU, SuccessRate, FalseAlarmRate, ImageArea, FAuc)
 _HEADERS = {m.name: " ".join(metric_column(m).lines).replace("  ", " ") for m in _METRICS}
@@ -36,17 +33,9 @@ NOTE = (
 
 def write_study(study: ThresholdStudy, output: Path, *, resamples: int) -> None:
     """Print the study's tables; write curves and thresholds as parquet and csv, tables as .md."""
-    console, tables = Console(), list(_tables(study.thresholds))
-    for table in tables:
-        show_table(console, table)
-    note = f"{NOTE} ({resamples} resamples)"
-    console.print(Text(note, style="dim"), soft_wrap=True)
-    output.mkdir(parents=True, exist_ok=True)
-    for name, frame in (("curves", study.curves), ("thresholds", study.thresholds)):
-        frame.to_parquet(output / f"{name}.parquet")
-        write_text(output / f"{name}.csv", frame.to_csv(index=False))
-    write_text(output / "thresholds.md", "\n".join([*map(markdown_table, tables), note, ""]))
-    console.print(f"curves and tables: {output}", soft_wrap=True)
+    shown = list(_tables(study.thresholds)), f"{NOTE} ({resamples} resamples)"
+    frames = {"curves": study.curves, "thresholds": study.thresholds}
+    write_shown([shown], output, "thresholds", frames)
 
 
 def _tables(thresholds: pd.DataFrame) -> Iterator[Table]:
