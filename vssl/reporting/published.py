@@ -180,7 +180,7 @@ def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
     names = [name for name, own in PUBLISHED_MODELS.items() if own == first["model"]]
     sets = [name for name, own in TEST_SETS.items() if own == first["dataset"]]
     if not names or not sets:
-        return pd.DataFrame()
+        return pd.DataFrame(columns=[*_FACTS, *_COMPARED])
     known = published[published["model"].isin(names) & published["test_set"].isin(sets)]
     figures = known.drop(columns=["model"])
     rule = OWN_RULES.get(names[0], "half_image")

@@ -77,21 +77,19 @@ def report_sweep(
     known, faults = read_summaries(folder for folder in (*earlier, *own) if folder not in gone)
     for fault in faults.values():
         _log.error("left out: %s", fault)
-    listed = "".join(f"- left out: {fault}\n" for fault in faults.values())
-    folders = list(known)
+    texts = [list_jobs(jobs) + "".join(f"- left out: {fault}\n" for fault in faults.values())]
     own = dict.fromkeys(folder for folder in own if folder in known)
-    if not folders:
+    if not known:
         for name in (SWEEP_TABLE, SWEEP_CSV):
             (output / name).unlink(missing_ok=True)
-        write_text(output / SWEEP_TEXT, list_jobs(jobs) + listed)
+        write_text(output / SWEEP_TEXT, texts[0])
         return
-    table = pd.concat(
-        [known[f].assign(run=_relative_place(f, output)) for f in folders], ignore_index=True
-    )
+    placed = [each.assign(run=_relative_place(f, output)) for f, each in known.items()]
+    table = pd.concat(placed, ignore_index=True)
     with whole_file(output / SWEEP_TABLE) as partial:
         table.to_parquet(partial, index=False)
     write_text(output / SWEEP_CSV, table.to_csv(index=False))
-    runs = {folder: read_run_file(folder) for folder in folders}
+    runs = {folder: read_run_file(folder) for folder in known}
     rows = rows_of_runs(
         {folder: run["identity"] for folder, run in runs.items()},
         {folder: run["provenance"] for folder, run in runs.items()},
@@ -99,18 +97,15 @@ def report_sweep(
     )
     # what the files leave out is shown once, at the end of the sweep that evaluated it
     shown_once = [folder for folder in own if folder in rows.left_out]
-    summaries = {
-        f: known[f] if f in known else read_summary(f / SUMMARY_FILE)
-        for f in (*rows.sources, *shown_once)
-    }
-    summary = pd.concat(
-        [each.assign(folder=str(folder)) for folder, each in summaries.items()], ignore_index=True
-    )
+    joined = {f: read_summary(f / SUMMARY_FILE) for f in rows.sources if f not in known}
+    summaries = {f: (known | joined)[f] for f in (*rows.sources, *shown_once)}
+    named = [each.assign(folder=str(folder)) for folder, each in summaries.items()]
+    summary = pd.concat(named, ignore_index=True)
     summary = with_variant(summary.assign(run=label_runs(summary)), "run")
     new = [folder for folder, made in rows.sources.items() if not own.keys().isdisjoint(made)]
     new += shown_once
     console = Console()
-    texts = [list_jobs(jobs) + listed, _about_rows(rows, gone, output, len(folders), len(own))]
+    texts.append(_about_rows(rows, gone, output, len(known), len(own)))
     for (data, protocol), everything in summary.groupby(["dataset", "protocol"], sort=False):
         title = f"{data}, protocol {protocol}"
         mine = everything[everything["folder"].isin(map(str, new))]
@@ -128,11 +123,11 @@ def report_sweep(
                 texts += [f"- **{run}**: {words}" for run, words in part.items()] + [""]
         texts += map(markdown_table, _policy_tables(group, title))
         shown = set(group["folder"])
-        same = {f: summaries[f] for f in rows.sources if str(f) in shown}
+        same = [folder for folder in rows.sources if str(folder) in shown]
         picture = output / f"sweep_{data}_{protocol}.png"
         try:
-            thresholds = [shared_threshold(s, overview["marked"]) for s in same.values()]
-            draw_comparison(list(same), picture, thresholds=thresholds)
+            thresholds = [shared_threshold(summaries[f], overview["marked"]) for f in same]
+            draw_comparison(same, picture, thresholds=thresholds)
             console.print(f"picture: {picture}", soft_wrap=True)
         except ImageFileError as error:
             _log.warning("no picture of %s: %s", data, error)

@@ -77,8 +77,7 @@ def maxima(part: FigureData) -> Drawing:
         texts = [f"{name} {np.median(values):.3g}" for name, values in found.items()]
         medians.append(f"{run.label} median {', '.join(texts) or 'undefined'}")
     name_axes(panels, "similarity maximum", "")
-    guided = part.variant == OBJECT_GUIDED
-    kind = "upsampled object-guided" if guided else "native similarity"
+    kind = "upsampled object-guided" if part.variant == OBJECT_GUIDED else "native similarity"
     return Drawing(
         panels[0].figure,
         words={"medians": "; ".join(medians)},
@@ -195,8 +194,7 @@ def f_loc(part: FigureData) -> Drawing:
     in_part: list[tuple[str, str]] = []
     gaps: Gaps = []
     for axes, run in zip(panels, part.runs, strict=True):
-        reason = why_no_curves(run, part.scores[run.label])
-        if reason:
+        if reason := why_no_curves(run, part.scores[run.label]):
             gaps.append((run.label, reason))
             axes.set_xticks([])
             say_gap(axes, reason)

@@ -53,12 +53,11 @@ def draw_comparison(
             if condition in scene.conditions:
                 threshold = thresholds[column] if thresholds else None
                 _draw_map(axes, image, scene, condition, facts, threshold)
-    inch = 1 / figure.get_figheight()
     shown = "cyan box" if scenes[0].boxes else "cyan outline"
     title = f"The image's own sound is a {scenes[0].category} ({shown})"
     if scenes[0].natural:
         title = f"Nothing in the image sounds; its sound is a {scenes[0].category}"
-    figure.suptitle(title, fontsize=11, y=1 - 0.1 * inch, va="top")
+    figure.suptitle(title, fontsize=11, y=1 - 0.1 / figure.get_figheight(), va="top")
     figure.tight_layout()
     figure.savefig(path)
 
@@ -99,13 +98,10 @@ def draw_truth(
 ) -> None:
     """Draw ground-truth boxes, and outlines of masks, on an image in the units of the axes."""
     scale, origin = side / EVALUATION_SIZE, np.array([left, top] * 2)
+    style: Any = {"fill": False, "edgecolor": _BOX_COLOUR, "linewidth": width}
     for box in scene.boxes:
         x0, y0, x1, y1 = (origin + scale * np.array(box)).tolist()
-        axes.add_patch(
-            Rectangle(
-                (x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=_BOX_COLOUR, linewidth=width
-            )
-        )
+        axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, **style))
     steps = scale * (np.arange(-1, EVALUATION_SIZE + 1) + 0.5)
     limits = {"xlim": axes.get_xlim(), "ylim": axes.get_ylim()}
     for mask in scene.masks:

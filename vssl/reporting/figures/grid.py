@@ -39,10 +39,9 @@ _BLANK = 0.82  # grey level in place of an image that is not at hand
 def grids(part: FigureData) -> Iterator[Drawing]:
     """Each sample of the qualitative grid in both renderings."""
     for number, sample in enumerate(part.samples, start=1):
-        scenes = [sample.scenes[run.label] for run in part.runs]
-        first, first_run = scenes[0], part.runs[0].label
         labels = [run.label for run in part.runs]
-        largest, others = [], []
+        scenes = [sample.scenes[label] for label in labels]
+        first, largest, others = scenes[0], [], []
         for label, scene in zip(labels, scenes, strict=True):
             values = scene.extremes[part.variant][:, 1].tolist()
             texts = [f"{name} {v:.2f}" for name, v in zip(scene.conditions, values, strict=True)]
@@ -56,7 +55,7 @@ def grids(part: FigureData) -> Iterator[Drawing]:
                     gaps.append((run.label, f"no threshold {part.policy}"))
                 if not torch.isfinite(scene.maps[part.variant]).all():
                     gaps.append((run.label, "a map holds NaN"))
-            met = f"Rows name the sounds of {first_run}; {', '.join(others)} met others."
+            met = f"Rows name the sounds of {labels[0]}; {', '.join(others)} met others."
             no_image = f"The image is not at hand, maps are drawn on grey ({sample.missing})."
             yield Drawing(
                 draw_grid(part, sample, rendering),
@@ -175,8 +174,7 @@ def _draw_cell(
         cell.caption(MISSING)
         return
     if rendering == "old":
-        stretched = stretch(maps[place : place + 1])[0]
-        cell.show(laid_over(background.numpy(), stretched.numpy()))
+        cell.show(laid_over(background.numpy(), stretch(maps[place : place + 1])[0].numpy()))
     elif threshold is None:
         cell.show(background.numpy())
         cell.say("no threshold")

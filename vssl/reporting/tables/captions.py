@@ -156,16 +156,12 @@ def _gaps(group: Group, columns: Sequence[Column], rows: Sequence[Row]) -> Itera
 
 def absences(group: Group, absent: Sequence[Column]) -> list[str]:
     """Reasons of columns that no run has a number for, each once."""
-    reasons = {c: {why_missing(run, c) for run in group.runs} for c in absent}
-    return list(
-        dict.fromkeys(
-            f"all runs: {reason}"
-            if not reason.startswith(column.bottom)
-            else f"{column.header}: no run has it"
-            for column, found in reasons.items()
-            for reason in sorted(found)
-        )
-    )
+    texts = []
+    for column in absent:
+        for reason in sorted({why_missing(run, column) for run in group.runs}):
+            unscored = reason.startswith(column.bottom)
+            texts.append(f"{column.header}: no run has it" if unscored else f"all runs: {reason}")
+    return list(dict.fromkeys(texts))
 
 
 def _subset_sizes(group: Group, columns: Sequence[Column]) -> Iterator[str]:

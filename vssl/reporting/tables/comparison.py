@@ -260,11 +260,8 @@ def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> tuple[str,
     """Describe a comparison in a sentence, and its settings in one sentence each."""
     runs = facts["runs"]
     coverage = coverage_text(run["coverage"] for run in runs)
-    left = [
-        f"{run['label']} {run['samples'] - facts['samples']} of {run['samples']}"
-        for run in runs
-        if run["samples"] > facts["samples"]
-    ]
+    extra = [(run, run["samples"] - facts["samples"]) for run in runs]
+    left = [f"{run['label']} {count} of {run['samples']}" for run, count in extra if count > 0]
     with_unit = {name for name, kind in metric_classes().items() if kind.unit != "%"}
     other_units = ""
     if rows["metric"].isin(with_unit).any():
@@ -294,11 +291,10 @@ def comparison_caption(rows: pd.DataFrame, facts: ComparisonFacts) -> tuple[str,
         " 1987, each row for itself); not shown is neither.",
     ]
     for policy in [name for name in runs[0]["thresholds"] if name != NO_POLICY]:
-        thresholds = [(run["label"], run["thresholds"][policy]) for run in runs]
-        named = [
-            (label if of["value"] is None else f"{label} {of['value']:.4f}", of["source"])
-            for label, of in thresholds
-        ]
+        named = []
+        for run in runs:
+            value, source = (run["thresholds"][policy][key] for key in ("value", "source"))
+            named.append((run["label"] + ("" if value is None else f" {value:.4f}"), source))
         parts.append(f"{policy}: {', '.join(by_source(named))}.")
     if left and any("fit on" in part for part in parts):
         parts.append("Thresholds were fitted on all samples of their run.")

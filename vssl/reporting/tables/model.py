@@ -201,9 +201,9 @@ def text_columns(*headers: str, text: Sequence[str] = ()) -> tuple[Column, ...]:
     return tuple(Column((header,), text=header in text) for header in headers)
 
 
-def text_row(label: str, *texts: str, group: str = "", bold: bool = False) -> Row:
+def text_row(label: str, *texts: str) -> Row:
     """A row of texts."""
-    return Row(label, tuple(Cell(text=text) for text in texts), group=group, bold=bold)
+    return Row(label, tuple(Cell(text=text) for text in texts))
 
 
 def as_shown(value: float) -> float:

@@ -151,14 +151,10 @@ def build_tables(
     models without a run have rows without numbers.
     """
     published = read_published().dropna(subset="published")
-    figures: dict[Path, list[Published]] = {
-        run.folder: [
-            figure
-            for figure in beside_published(run.summary, published).to_dict("records")
-            if not pd.isna(figure["published"])
-        ]
-        for run in group.runs
-    }
+    figures: dict[Path, list[Published]] = {}
+    for run in group.runs:
+        known = beside_published(run.summary, published).dropna(subset="published")
+        figures[run.folder] = known.to_dict("records")
     sounding = SoundingObjects((c, run.sounding[c]) for run in group.runs for c in run.conditions)
     own = sounding.besides_positive(SoundingObject.NONE)
     negatives = tuple(dict.fromkeys((*NEGATIVE_TYPES, *own)))

@@ -43,10 +43,9 @@ def show_table(console: Console, table: Table) -> None:
             grid = _terminal_grid(table, first, last, intervals=wide)
         console.print(grid)
         first = last
-    intervals = any(cell and cell.interval for row in table.rows for cell in row.cells)
-    note = f"Intervals are shown from {_TERMINAL_WIDTH} columns on."
-    note = "" if wide or not intervals else note
-    below = " ".join(part for part in (table.complete_caption, note) if part)
+    below = table.complete_caption
+    if not wide and any(cell and cell.interval for row in table.rows for cell in row.cells):
+        below = f"{below} Intervals are shown from {_TERMINAL_WIDTH} columns on.".strip()
     if below:
         console.print(Text(below, style="dim"))
 
