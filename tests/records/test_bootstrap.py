@@ -49,6 +49,21 @@ def test_means_equal_a_plain_loop(draws: int, holes: float) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-12, equal_nan=True)
 
 
+@pytest.mark.parametrize("held", [1, 200, 2**27])
+def test_means_of_many_numbers(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many bytes of totals are held for one product."""
+    monkeypatch.setattr("vssl.records.bootstrap._TOTALS_HELD", held)
+    generator = np.random.default_rng(6)
+    of_all = [generator.random((len(GROUPS), draws)) for draws in (1, 3, 2, 1)]
+    of_all[1][2, 1] = np.nan
+    bootstrap = ImageBootstrap(GROUPS, resamples=40)
+    found = bootstrap.means_over_draws(bootstrap.totals(values) for values in of_all)
+    weights = bootstrap.weights.astype(int)
+    expected = [plain_loop(values, GROUPS, weights).mean(axis=1) for values in of_all]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert bootstrap.means_over_draws([]) == []
+
+
 @given(order=st.permutations(range(len(GROUPS))))
 @settings(deadline=None, max_examples=15)
 def test_the_order_of_samples_does_not_matter(order: list[int]) -> None:
