@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reference import formulas
@@ -24,7 +24,6 @@ KINDS: tuple[type[SetMetric], ...] = (
     *(DetectionAP, MaxF1),
 )
 every_metric = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-examples = settings(deadline=None, max_examples=25)
 
 
 @dataclass
@@ -86,7 +85,6 @@ sets_with_holes = st.builds(
 
 @every_metric
 @given(each=st.one_of(sets, sets_with_holes))
-@examples
 def test_classes_equal_the_formulas_of_what_is_defined(kind: type[SetMetric], each: Set) -> None:
     found = each.metric(kind).compute()
     assert found.dtype == torch.float64

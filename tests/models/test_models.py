@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.running import run, run_settings
@@ -175,7 +175,6 @@ class TestPublishedModels:
 
 
 @given(shape=st.tuples(*(st.integers(1, 4) for _ in range(5))), seed=st.integers(0, 2**20))
-@settings(deadline=None, max_examples=25)
 def test_dot_maps_by_hand(shape: tuple[int, ...], seed: int) -> None:
     images, sounds, height, width, channels = shape
     generator = np.random.default_rng(seed)
