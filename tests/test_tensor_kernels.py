@@ -36,8 +36,6 @@ from vssl.tensor_kernels import LOOPS_ON
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.types import SoundingObject
 
-Floats = npt.NDArray[np.float32]
-
 _WEIGHTS = st.floats(0, 1, width=32)
 _VALUES = st.floats(-4, 4, width=32)
 

@@ -179,7 +179,7 @@ def test_unusable_sounds(tmp_path: Path, name: str, content: bytes | None, messa
     refuse(tmp_path / name, message)
 
 
-@pytest.mark.parametrize("kept", [0.3, 0.66, 0.99, "but one byte"])
+@pytest.mark.parametrize("kept", [0.66, "but one byte"])
 @pytest.mark.parametrize(
     ("suffix", "subtype"),
     [
@@ -316,7 +316,7 @@ def test_what_libsndfile_does_not_know_ffmpeg_reads(
     refuse(path, CUT_OFF)
 
 
-@pytest.mark.parametrize("raised", [ValueError("odd"), TypeError("odd"), MemoryError(), KeyError()])
+@pytest.mark.parametrize("raised", [ValueError("odd"), MemoryError()])
 @pytest.mark.parametrize("read", [read_clip, inspect_audio])
 def test_whatever_a_decoder_raises_names_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Any, raised: Exception

@@ -1,4 +1,4 @@
-"""Composes each choice of configurations once: Hydra takes a quarter of a second for it."""
+"""Composes each choice of groups once: Hydra takes a quarter of a second for it."""
 
 from __future__ import annotations
 
