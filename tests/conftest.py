@@ -15,6 +15,7 @@ os.environ.setdefault("MKL_CBWR", "COMPATIBLE")
 import pytest
 import torch
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from tests.helpers.composing import compose_once
 from tests.helpers.drawn import draw_is3, draw_vggss
@@ -24,6 +25,13 @@ from vssl.config.search_path import add_config_folder, forget_config_folders
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 
 compose.compose = compose_once
+settings.register_profile(
+    "vssl",
+    deadline=None,
+    max_examples=20,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("vssl")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import audio_utils
 
@@ -38,7 +38,6 @@ from vssl.types import POSITIVE, AudioClip
 CONDITIONS = ("silence", "noise", "offscreen")
 EVERYONE = (POSITIVE, *CONDITIONS)
 CONF = Path(__file__).resolve().parents[1] / "conf"
-few = settings(deadline=None, max_examples=30)
 
 # one of each kind, with small settings where there are some
 KINDS = {
@@ -77,7 +76,6 @@ def applied(frontend: FrontEnd, clip: AudioClip) -> torch.Tensor:
 
 
 class TestLogSpectrogram:
-    @few
     @given(
         # by the default hop of 238: 1 to 24 frames, of which 10 or 11 are kept
         count=st.integers(512, 6_000),
@@ -115,7 +113,6 @@ class TestLogSpectrogram:
 
 
 class TestMelSpectrogram:
-    @few
     @given(
         # from the shortest that can be reflected at its ends
         count=st.integers(257, 6_000),

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -264,9 +264,6 @@ def test_what_is_no_file(read: Callable[[Path], object], tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("kind", "options"), [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {})]
 )
-@settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(share=st.floats(0, 1), damage=st.one_of(st.none(), st.integers(0, 255)))
 def test_what_is_checked_can_be_read(
     tmp_path: Path, kind: str, options: dict[str, bool], share: float, damage: int | None
@@ -372,7 +369,6 @@ class TestPillowTransform:
 class TestResize:
     """The compiled antialiased resize against torch's."""
 
-    @settings(deadline=None, max_examples=40)
     @given(height=st.integers(1, 700), width=st.integers(1, 700), size=st.integers(1, 300))
     def test_is_torchs(self, height: int, width: int, size: int) -> None:
         noise = pixels(height, width)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
@@ -24,7 +24,6 @@ Float32 = npt.NDArray[np.float32]
 
 # around 16 pixels (one comparison) and 64 (one word)
 PIXELS = [1, 2, 15, 16, 17, 63, 64, 65, 80, 127, 128, 129, 1000]
-few_examples = settings(deadline=None, max_examples=40)
 seeds = st.integers(0, 2**20)
 
 
@@ -74,7 +73,6 @@ class TestMasksAsBits:
         seed=seeds,
         count=st.integers(0, 4),
     )
-    @few_examples
     def test_packing_and_counting_equal_numpy(
         self, height: int, width: int, share: float, seed: int, count: int
     ) -> None:
@@ -85,7 +83,6 @@ class TestMasksAsBits:
         assert packed.area.tolist() == masks.sum(axis=(1, 2)).tolist()
 
     @given(seed=seeds, pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2)), max_size=9))
-    @few_examples
     def test_overlaps_of_chosen_masks(self, seed: int, pairs: list[tuple[int, int]]) -> None:
         generator = np.random.default_rng(seed)
         first, second = (generator.random((n, 10, 13)) < 0.5 for n in (5, 3))

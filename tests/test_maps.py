@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reference import formulas
@@ -123,7 +123,6 @@ def test_transforms_take_each_map_for_itself_and_leave_it_alone(transform: str) 
         assert torch.equal(together, maps)
 
 
-@settings(deadline=None, max_examples=20)
 @given(
     rule=st.sampled_from(["half_pixel", "opencv"]),
     side=st.sampled_from([7, 14]),
@@ -154,7 +153,6 @@ def test_transformed_maximum_is_the_transformed_maps(
     np.testing.assert_array_equal(transformed_maximum(*extremes, "none"), extremes[0])
 
 
-@settings(deadline=None, max_examples=30)
 @given(
     scale=st.sampled_from([1e-5, 1.0, 1e4]),
     offset=st.sampled_from([-3.0, 0.0, 2.0]),
@@ -214,7 +212,6 @@ some_boxes = st.lists(
 
 
 @given(boxes=some_boxes)
-@settings(deadline=None, max_examples=40)
 def test_consensus_map_sums_the_boxes_over_each_pixel(
     boxes: list[tuple[tuple[int, int, int, int], float]],
 ) -> None:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.records import make_samples, write_made
@@ -35,8 +35,6 @@ from vssl.records.score import score_records
 from vssl.tensor_kernels import LOOPS_ON
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.types import SoundingObject
-
-Floats = npt.NDArray[np.float32]
 
 _WEIGHTS = st.floats(0, 1, width=32)
 _VALUES = st.floats(-4, 4, width=32)
@@ -68,7 +66,6 @@ def is_nearest(found: np.float32, exact: Fraction) -> bool:
 
 
 @given(st.lists(st.tuples(_VALUES, _WEIGHTS, _VALUES), min_size=1, max_size=50))
-@settings(deadline=None, max_examples=40)
 def test_a_product_is_added_and_rounded_once(terms: list[tuple[float, float, float]]) -> None:
     # the last: half a place of float32, and a bit that float64 loses
     terms = [*terms, (1 + 2.0**-23, 2.0**-24, 1.0), (1 - 2.0**-24, 2.0**-24, 1.0)]

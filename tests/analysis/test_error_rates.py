@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vssl.analysis.error_rates import ErrorRates, Reach, Share, share_of
@@ -56,7 +56,6 @@ def test_images_count_where_all_maps_agree(marked: bool) -> None:
     assert found.low < found.high
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=40))
 def test_intervals_hold_the_rate(pairs: list[tuple[int, bool]]) -> None:
     found = share(np.array([f for _, f in pairs]), np.array([i for i, _ in pairs]))
@@ -100,7 +99,6 @@ def test_intervals_cover_the_truth_where_clips_are_shared(clips: int) -> None:
     assert covered[1] < covered[0]
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=30),
     st.floats(-1, 1, width=32),

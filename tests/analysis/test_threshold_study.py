@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.drawn import draw_vggss, write_tone
@@ -103,7 +103,6 @@ def pixels_and_grid(draw: st.DrawFn) -> tuple[Array, Array, Array, Array]:
 
 
 @given(pixels_and_grid(), st.booleans())
-@settings(deadline=None, max_examples=100)
 def test_exceedance_equals_brute_force(
     drawn: tuple[Array, Array, Array, Array], weighted: bool
 ) -> None:

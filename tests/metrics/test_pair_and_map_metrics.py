@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.running import scoring_settings
@@ -30,7 +30,6 @@ CONFIGURED = [type(m) for m in build_metrics(scoring_settings("metrics=all"))]
 SAMPLE = [kind for kind in CONFIGURED if issubclass(kind, SampleMetric)]
 BY_IMAGE = [InteractiveIoU, InteractiveAUC]
 seeds = st.integers(0, 2**20)
-examples = settings(deadline=None, max_examples=20)
 
 
 def named(kind: type[Any]) -> str:
@@ -209,7 +208,6 @@ class TestInteractive:
         count=st.integers(1, 25),
         holes=st.sampled_from([0.0, 0.3, 1.0]),
     )
-    @examples
     def test_an_image_counts_if_every_source_reaches_the_level(
         self, kind: type[SampleMetric], seed: int, images: int, count: int, holes: float
     ) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.running import run, run_settings
@@ -158,24 +158,8 @@ class TestPublishedModels:
             else:
                 torch.testing.assert_close(norms, torch.ones_like(norms))
 
-    def test_maps_depend_on_both_and_stay_in_range(
-        self, loaded: tuple[str, LocalizationModel], features: Features
-    ) -> None:
-        _, model = loaded
-        _, images, sounds = features
-        low, high = model.value_range
-        maps, flipped = (
-            model.similarity(images, each[None].expand(3, -1, -1)) for each in (sounds, -sounds)
-        )
-        for found in (maps, flipped):
-            assert low <= found.min() <= found.max() <= high
-        # a model that ignores its audio gives one map for all sounds
-        for one, others in ((maps[:, :1], maps[:, 1:]), (maps[:1], maps[1:])):
-            assert (others - one).abs().amax(dim=(2, 3)).min() > 1e-2
-
 
 @given(shape=st.tuples(*(st.integers(1, 4) for _ in range(5))), seed=st.integers(0, 2**20))
-@settings(deadline=None, max_examples=25)
 def test_dot_maps_by_hand(shape: tuple[int, ...], seed: int) -> None:
     images, sounds, height, width, channels = shape
     generator = np.random.default_rng(seed)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pytest
 import scipy.signal
 import soundfile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.running import run
@@ -39,7 +39,6 @@ from vssl.negatives.silence import Silence
 from vssl.negatives.swapped import Swapped
 from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample
 
-few = settings(deadline=None, max_examples=25)
 COLOURS = get_args(Colour)
 SLOPES = {"white": 0.0, "pink": -3.01, "brown": -6.02}
 SAMPLE = make_sample("a", "dog", length=8000)
@@ -94,7 +93,6 @@ class TestColours:
         first = [coloured_noise(np.random.default_rng(s), 1, colour)[0] for s in range(1000)]
         assert np.var(first) == pytest.approx(1, abs=4 * np.sqrt(2 / 1000))
 
-    @few
     @given(
         colour=st.sampled_from(COLOURS),
         lengths=st.tuples(st.integers(1, 500), st.integers(1, 500)),
@@ -123,7 +121,6 @@ class TestNoise:
         np.testing.assert_allclose(quiet, loud / 10, rtol=1e-6)
         assert decibels(made(Noise(dbfs=-12), length=160_000)) == pytest.approx(-12, abs=0.1)
 
-    @few
     @given(
         snr=st.floats(-40, 40), colour=st.sampled_from(COLOURS), channels=st.integers(1, 2),
         per=st.sampled_from(["draw", "sample"]), draw=st.integers(0, 3),
@@ -164,7 +161,6 @@ class TestNoise:
 
 
 class TestMixed:
-    @few
     @given(
         snr=st.floats(-20, 20), colour=st.sampled_from(COLOURS), channels=st.integers(1, 2),
         length=st.integers(2, 3000), draw=st.integers(0, 5),
@@ -297,7 +293,6 @@ class TestHeardRatio:
 
 
 class TestReversed:
-    @few
     @given(channels=st.integers(1, 2), length=st.integers(1, 50))
     def test_twice_is_the_clip(self, channels: int, length: int) -> None:
         clip = clip_of(channels=channels, length=length)
@@ -371,7 +366,6 @@ def picture(number: int, *categories: str) -> list[Sample]:
 
 
 class TestSwapped:
-    @few
     @given(order=st.permutations(range(4)), seed=st.integers(0, 5))
     def test_of_several_it_is_any_other_class(self, order: list[int], seed: int) -> None:
         samples = picture(0, "dog", "dog", "bell", "train")

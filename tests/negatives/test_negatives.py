@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 import soundfile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.running import run_settings
@@ -26,7 +26,6 @@ from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
 from vssl.types import AudioClip, AudioRequest, Sample
 
-few = settings(deadline=None, max_examples=50)
 keys = st.lists(st.one_of(st.integers(0, 5), st.sampled_from(["a", "b", "1"])), max_size=4)
 
 # five classes of very different size
@@ -46,7 +45,6 @@ def requests(condition: Noise | Offscreen, samples: list[Sample], seed: int = 0)
 
 
 class TestGenerator:
-    @few
     @given(first=keys, second=keys)
     def test_equal_keys_and_only_they_give_equal_draws(self, first: list, second: list) -> None:
         draws = [generator_for(*k).integers(2**62, size=2).tolist() for k in (first, second)]
@@ -62,7 +60,6 @@ class TestGenerator:
 
 
 class TestOffscreen:
-    @few
     @given(
         order=st.permutations(SAMPLES),
         asked=st.sets(st.sampled_from(SAMPLES), min_size=1),
@@ -86,7 +83,6 @@ class TestOffscreen:
         changed = [first[s.sample_id, 0] != first[s.sample_id, 1] for s in SAMPLES]
         assert sum(changed) > len(SAMPLES) / 2
 
-    @few
     @given(seed=st.integers(0, 1000))
     def test_never_a_class_in_the_picture(self, seed: int) -> None:
         pairs = [("dog", "bell"), ("bell", "train"), ("rain", "dog"), ("cat", "train")]

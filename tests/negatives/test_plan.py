@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.running import composed, run_settings
@@ -46,7 +46,6 @@ from vssl.negatives.silence import Silence
 from vssl.negatives.swapped import Swapped
 from vssl.types import POSITIVE, AudioRequest, Sample
 
-few = settings(deadline=None, max_examples=40)
 HEADER = ",".join(COLUMNS)
 
 
@@ -77,7 +76,6 @@ def conditions(draws: int = 4, *, per: str = "draw") -> list[AudioCondition]:
     return [Silence(), Noise(draws=draws, per=per), Offscreen(draws=draws)]  # type: ignore[arg-type]
 
 
-@few
 @given(
     count=st.integers(2, 15),
     draws=st.integers(1, 6),
@@ -145,7 +143,6 @@ def test_parts_are_the_same_beside_other_negatives(apart: tuple[str, ...]) -> No
     assert together == set().union(*(parts([each]) for each in conditions(3)))
 
 
-@few
 @given(order=st.permutations(range(9)), seed=st.integers(0, 3))
 def test_order_of_samples_does_not_matter(order: list[int], seed: int) -> None:
     samples = make_samples(9)
@@ -338,7 +335,6 @@ class TestSoundsOfThePicture:
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=8)
 
 
-@few
 @given(
     rows=st.lists(
         st.builds(

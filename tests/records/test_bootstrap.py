@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vssl.core.arrays import Array
@@ -65,7 +65,6 @@ def test_means_of_many_numbers(held: int, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @given(order=st.permutations(range(len(GROUPS))))
-@settings(deadline=None, max_examples=15)
 def test_the_order_of_samples_does_not_matter(order: list[int]) -> None:
     values = np.random.default_rng(0).random((len(GROUPS), 2))
     found, expected = (

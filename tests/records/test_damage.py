@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.drawn import draw_vggss
@@ -163,9 +163,6 @@ def test_edited_records_of_earlier_versions_are_noticed(folder: Path, change: Ch
         check_records(folder)
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 @pytest.mark.parametrize("name", [RECORDS_FILE, TRUTH_FILE, SCORES_FILE])
 def test_a_flipped_bit_is_an_error_or_no_change(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.records import make_sample, write_made
@@ -167,7 +167,6 @@ def test_numbers_at_resampled_thresholds_are_those_of_scoring_there(
         assert np.corrcoef(found, expected)[0, 1] > 0.98 or np.std(expected) < 1e-9, key
 
 
-@settings(deadline=None, max_examples=50)
 @given(places=st.lists(st.integers(-50, 50), min_size=2, max_size=6, unique=True),
        seed=st.integers(0, 99))  # fmt: skip
 def test_interpolation_is_numpys(places: list[int], seed: int) -> None:
@@ -227,7 +226,6 @@ class TestSharedSounds:
 
 
 class TestInterval:
-    @settings(deadline=None, max_examples=60)
     @given(
         value=st.floats(0, 1),
         spread=st.floats(0, 0.3),

@@ -35,6 +35,12 @@ DRAWS = {
     "noise": ("negatives.noise.draws=2",),
     "offscreen": ("negatives.offscreen.draws=3",),
 }
+FEW = (
+    "threshold=[half_image,universal_q3,false_alarm_10]",
+    "metrics=[ciou,pia,iiou,agreement,auroc,f_loc,false_alarm_rate]",
+)
+"""One threshold policy and one metric of each kind."""
+
 Evaluate = Callable[..., None]
 
 
@@ -46,7 +52,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def evaluate(data: Path, prior_file: Path) -> Evaluate:
     """Evaluate one network into a folder, with more options."""
-    shared = (*NETWORK, "model.name=ezvsl", "data=vggss", f"data.root={data}")
+    shared = (*NETWORK, "model.name=ezvsl", "data=vggss", f"data.root={data}", *FEW)
     return lambda folder, *options: run(folder, *shared, *guided_by(prior_file), *options)
 
 

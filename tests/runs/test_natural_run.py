@@ -94,6 +94,7 @@ def test_from_the_list_to_the_page(listed: tuple[Path, str], tmp_path: Path) -> 
     assert "From top to bottom: static_image no." in drawn[0].details[0]
     assert group.runs[0].conditions == (POSITIVE, "silence", NATURAL)
     cards: Any = choose(group, count, policy="fixed").set_index("sample_id")
+    cards = cards.loc[truth.ids]  # the page has the most telling ones first
     assert cards["natural"].tolist() == truth.natural.tolist()
     assert cards["area"].iloc[0] == pytest.approx(DISC.mean())
     for number in range(2):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reference import formulas
@@ -130,7 +130,6 @@ def fitted(statistic: Statistic, factor: float, negatives: dict[str, list[float]
     factor=st.sampled_from([1.0, 1.1]),
     statistic=st.sampled_from(["mean", "third_quartile"]),
 )
-@settings(deadline=None, max_examples=60)
 def test_universal_thresholds_of_anything(
     negatives: dict[str, list[float]], factor: float, statistic: Statistic
 ) -> None:
@@ -147,7 +146,6 @@ def test_max10_is_stricter_where_maps_are_negative() -> None:
     negatives=st.lists(st.floats(-1, 1), min_size=1, max_size=300),
     rate=st.sampled_from([0.01, 0.05, 0.1, 0.3]),
 )
-@settings(deadline=None, max_examples=100)
 def test_false_alarm_threshold_is_the_lowest_that_keeps_its_promise(
     negatives: list[float], rate: float
 ) -> None:

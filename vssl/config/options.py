@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import hexdigits
@@ -300,31 +300,37 @@ def check_options(config: DictConfig) -> None:
 
     Keys that are not in the table, and those of classes of other packages, may be anything.
     """
-    for pattern, option in OPTIONS.items():
-        for key, value in _matching_values(config, pattern.split("."), ()):
-            option.check(key, value)
+    for pattern, key, value in _matching_values(config, OPTIONS):
+        OPTIONS[pattern].check(key, value)
     policy = choice(*_policy_names(config))
-    for column in ("positives", "marked", "equal", "universal"):
-        for name, value in _matching_values(config, ["overview", column], ()):
-            policy.check(name, value)
+    columns = [f"overview.{each}" for each in ("positives", "marked", "equal", "universal")]
+    for _, key, value in _matching_values(config, columns):
+        policy.check(key, value)
 
 
-def _matching_values(
-    node: Any, pattern: Sequence[str], place: tuple[str, ...]
-) -> Iterator[tuple[str, Any]]:
-    """Keys that a pattern matches, and their values."""
-    if not pattern:
-        yield ".".join(place), node
-        return
-    if not isinstance(node, DictConfig):
-        return
-    target = "" if OmegaConf.is_missing(node, "_target_") else str(node.get("_target_") or "")
-    if target and place[:1] and place[0] in _OF_CLASSES and not target.startswith("vssl."):
-        return
-    names = list(node) if pattern[0] == "*" else [pattern[0]]
-    for name in names:
-        if name in node and not OmegaConf.is_missing(node, name):
-            yield from _matching_values(node[name], pattern[1:], (*place, str(name)))
+def _matching_values(config: DictConfig, patterns: Iterable[str]) -> list[tuple[str, str, Any]]:
+    """Patterns that match keys, with the keys and their values, in the order of the patterns.
+
+    Every node is looked at once: OmegaConf is slow, and there are hundreds of patterns.
+    """
+    places = {pattern: place for place, pattern in enumerate(patterns)}
+    found: list[tuple[str, str, Any]] = []
+
+    def walk(node: Any, key: tuple[str, ...], live: Mapping[str, Sequence[str]]) -> None:
+        """Go on with what the patterns that matched so far ask of a node."""
+        found.extend((pattern, ".".join(key), node) for pattern, rest in live.items() if not rest)
+        if not isinstance(node, DictConfig):
+            return
+        target = "" if OmegaConf.is_missing(node, "_target_") else str(node.get("_target_") or "")
+        if target and key[:1] and key[0] in _OF_CLASSES and not target.startswith("vssl."):
+            return
+        for name in node:
+            on = {each: rest[1:] for each, rest in live.items() if rest and rest[0] in ("*", name)}
+            if on and name in node and not OmegaConf.is_missing(node, name):
+                walk(node[name], (*key, str(name)), on)
+
+    walk(config, (), {pattern: pattern.split(".") for pattern in places})
+    return sorted(found, key=lambda each: places[each[0]])
 
 
 def _policy_names(config: DictConfig) -> tuple[str, ...]:

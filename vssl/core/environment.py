@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import platform
 import subprocess
@@ -26,6 +27,7 @@ def environment() -> dict[str, str]:
     }
 
 
+@functools.cache  # the code that was imported stays, whatever the checkout becomes
 def _git_commit() -> str:
     """Commit of the checkout vssl is imported from, `+dirty` with changes; empty outside one."""
     root = Path(vssl.__file__).resolve().parent.parent
