@@ -62,10 +62,9 @@ def install(folder: Path, arguments: list[str], packages: int) -> None:
             elif line.startswith(("ERROR: ", "error: ")) and not failure:
                 failure = line.strip().partition(": ")[2]
     if run.returncode:
-        sys.exit(
-            f"Not installed: {failure or 'pip failed'}. Without a network: docs/install.md."
-            f" All that pip said: {log_path}"
-        )
+        hint = " Without a network: docs/install.md." if waiting else ""
+        failure = failure.rstrip(".") or "pip failed"
+        sys.exit(f"Not installed: {failure}.{hint} All that pip said: {log_path}")
 
 
 def main() -> None:
