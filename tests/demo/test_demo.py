@@ -62,6 +62,7 @@ def scenes(studio: Studio) -> list[list[Sample]]:
 @pytest.fixture(scope="module")
 def address(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of the page of a `vssl demo` that runs meanwhile."""
+    pytest.importorskip("gradio", reason="needs gradio: pip install 'vssl[demo]'")
     studio.tuned(MODEL)  # whose calibration the command shares
     with socket.create_server((HOST, 0)) as free:
         port = free.getsockname()[1]
