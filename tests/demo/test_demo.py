@@ -30,6 +30,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from tests.helpers.browser import chromium, complaints, requested, resize
 from tests.helpers.localizing import make_video
+from tests.helpers.running import command
 from vssl.config.compose import bundled_weights
 from vssl.core.errors import UsageError
 from vssl.core.extras import MissingExtraError
@@ -70,10 +71,10 @@ def address(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     plugins = tmp_path_factory.mktemp("plugins")
     (plugins / "model").mkdir()
     (plugins / "model" / "mine.yaml").write_text("defaults: [tiny_av, _self_]\nname: mine\n")
-    command = [sys.executable, "-m", "vssl.cli.main", "demo", "--port", str(port), "trainer=cpu",
+    started = [sys.executable, "-m", "vssl.cli.main", "demo", "--port", str(port), "trainer=cpu",
                "--config-dir", str(plugins)]  # fmt: skip
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(uploads)}
+        started, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(uploads)}
     ) as server:
         assert server.stdout is not None
         line = server.stdout.readline()
@@ -143,6 +144,7 @@ def test_a_threshold_that_moves_computes_no_map_anew(
     studio: Studio, scenes: list[list[Sample]]
 ) -> None:
     given = of_scene(scenes, 3)
+    assert studio.show(MODEL, given, 0.98766).slider == (0.0, 0.9877, 0.9877)
     before = studio.show(MODEL, given, POLICY)
     misses = studio.look.cache_info().misses
     every, nothing = (studio.show(MODEL, given, value) for value in (-1.0, 1.0))
@@ -234,6 +236,31 @@ def test_a_video_without_sound_takes_another_and_says_so(
     assert studio.show(MODEL, given, POLICY).cards[0].name == given.sound.name
 
 
+def test_sounds_of_a_test_set_are_named_by_where_their_source_is(
+    tmp_path: Path, scenes: list[list[Sample]]
+) -> None:
+    rows = ["image,audio,x0,y0,x1,y1,category"]
+    for number, box in enumerate(("1,2,30,40", ",,,")):  # without a box nothing there sounds
+        (sample, *_), name = scenes[number], f"{number}{scenes[number][0].image_path.suffix}"
+        shutil.copy(sample.image_path, tmp_path / name)
+        shutil.copy(sample.audio_path, tmp_path / f"{number}.wav")
+        rows.append(f"{name},{number}.wav,{box},class_{number}")
+    (tmp_path / "samples.csv").write_text("\n".join(rows))
+    own = read_scenes(["data=folder", f"data.root={tmp_path}"])
+    sounds = [[each.name for each in of_scene(own, place).sounds] for place in range(2)]
+    assert sounds[0] == ["class 0, in the picture", "class 1, not in the picture"]
+    assert sounds[1] == ["class 1, not in the picture", "class 0, not in the picture"]
+
+
+def test_a_misspelt_name_is_named_with_the_nearest(tmp_path: Path) -> None:
+    refused = command("vssl-demo", "--model", "tiny_sna", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: Expected `--model` to be one of acl, ")
+    assert refused.stderr.endswith("but got `tiny_sna`. Did you mean `tiny_san`?\n")
+    with pytest.raises(UsageError, match="but got `fodler`. Did you mean `folder`"):
+        read_scenes(["data=fodler"])
+
+
 def test_the_command_says_how_to_install_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
     monkeypatch.delitem(sys.modules, "vssl.demo.page", raising=False)
@@ -249,6 +276,12 @@ def test_the_server_is_for_this_machine_and_gives_no_files(address: str, tmp_pat
                  Path("../../etc/hostname")):  # fmt: skip
         with pytest.raises(urllib.error.HTTPError, match=r"40[34]"):
             urllib.request.urlopen(f"{address}gradio_api/file={path}")
+    for path, sent in (("", {"Host": "rebound.example"}), ("", {"Host": "x[y"}),
+                       ("", {"Origin": "http://other.example"}), ("", {"Origin": "null"}),
+                       (f"gradio_api/file={address}", {})):  # fmt: skip
+        with pytest.raises(urllib.error.HTTPError, match="403") as refused:
+            urllib.request.urlopen(urllib.request.Request(address + path, headers=sent))
+        assert refused.value.read() == b"This page is for this machine alone."
     head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="../../a"\r\n\r\n'
     for size, accepted in ((1000, True), (50 * 1024**2 + 1, False)):
         request = urllib.request.Request(

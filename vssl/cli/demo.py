@@ -8,6 +8,8 @@ import tempfile
 
 from vssl.cli.app import command_parser, console_script, given_path, whole_number
 from vssl.cli.localize import joined_weights, weights_file
+from vssl.config.compose import group_names
+from vssl.core.checks import check_choice
 
 
 @console_script("evaluate")
@@ -39,6 +41,7 @@ def main() -> None:
     options = parser.parse_intermixed_args()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     weights = joined_weights(options.weights)
+    check_choice(options.model, group_names("model"), name="--model")
     of_data = [word for word in options.overrides if word.startswith(("data=", "data."))]
     others = [word for word in options.overrides if word not in of_data]
     with tempfile.TemporaryDirectory(prefix="vssl-demo-") as folder:  # uploads go with it

@@ -32,8 +32,8 @@ def result_html(shown: Shown, note: str = "") -> str:
     return "".join((
         '<section aria-live="polite">',
         _paragraph("verdict" if verdict.localized is None else f"verdict {verdict.localized}",
-                   verdict.words),
-        *(_paragraph("warning", each) for each in verdict.warnings),
+                   _upper(verdict.words)),
+        *(_paragraph("warning", _upper(each)) for each in verdict.warnings),
         _paragraph("note", note),
         '</section><div class="maps">',
         _figure("", shown.looked.picture, "the picture"),
@@ -107,7 +107,7 @@ def _percent(value: float, shown: Shown) -> str:
 
 
 def _paragraph(kind: str, text: str) -> str:
-    return f'<p class="{kind}">{escape(_upper(text))}</p>' if text else ""
+    return f'<p class="{kind}">{escape(text)}</p>' if text else ""
 
 
 def _embedded(pixels: Pixels) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from vssl.audio import clip_at, inspect_audio, read_clip
 from vssl.audio.containers import opened_sound
 from vssl.config.build import build_reader
-from vssl.config.compose import composed_config
+from vssl.config.compose import given_config
 from vssl.config.settings import DataSettings
 from vssl.core.errors import UsageError
 from vssl.images import Pixels, decode_image, image_size, is_image, read_bytes
@@ -65,7 +65,7 @@ def read_scenes(words: Sequence[str] = ()) -> list[list[Sample]]:
     """
     embedded = not any(word.startswith("data=") for word in words)
     few = f"data.scenes={_SCENES}" if embedded else f"data.limit={2 * _SCENES}"
-    config = composed_config("evaluate", [*words, few])
+    config = given_config("evaluate", [*words, few])
     groups: dict[str, list[Sample]] = {}
     for sample in build_reader(DataSettings.of(config.data)).listed():
         groups.setdefault(sample.image_group or sample.sample_id, []).append(sample)
@@ -81,10 +81,14 @@ def _class(sample: Sample) -> str:
     return (sample.category or sample.sample_id).replace("_", " ")
 
 
+def _where(sample: Sample) -> str:
+    return "in the picture" if sample.boxes or sample.masks else "not in the picture"
+
+
 def of_scene(scenes: Sequence[Sequence[Sample]], place: int) -> Given:
     """Take a picture of a test set, with its own sounds and some of other pictures."""
     scene = scenes[place]
-    sounds = {f"{_class(each)}, in the picture": each.audio_path for each in scene}
+    sounds = {f"{_class(each)}, {_where(each)}": each.audio_path for each in scene}
     shown = {name for each in scene for name in (each.category, *each.image_categories)}
     own = tuple(Sound(*each) for each in sounds.items())
     return Given(scene[0].image_path, (*own, *_foreign(scenes, place + 1, shown)))

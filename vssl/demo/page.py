@@ -21,6 +21,9 @@ from vssl.types import Sample
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # which Gradio reads when it is imported
 with extra("demo"):
     import gradio as gr
+    from starlette.datastructures import Headers
+    from starlette.middleware import Middleware
+    from starlette.responses import PlainTextResponse
 
 HOST = "127.0.0.1"
 _FIRST_SCENE = 5  # of the embedded benchmark: a model that hears tells its two objects apart
@@ -154,9 +157,7 @@ class Page:
         if isinstance(choice, str) and choice not in policies:
             choice = policies[0] if policies else 0.0
         shown = self.studio.show(model, given, choice)
-        threshold, (low, high) = shown.setup.threshold, shown.looked.bounds
-        value = threshold.value if threshold else low
-        low, high = min(low, value), max(high, value)
+        low, high, value = shown.slider
         clip = shown.looked.clip
         pictures = {self.scenes[n][0].image_path: name for name, n in self.names.items()}
         return {
@@ -173,9 +174,7 @@ class Page:
             self.policy: gr.update(
                 choices=policies, value=choice if isinstance(choice, str) else None
             ),
-            self.limit: gr.update(
-                minimum=low, maximum=high, step=(high - low) / 200, value=round(value, 4)
-            ),
+            self.limit: gr.update(minimum=low, maximum=high, step=(high - low) / 200, value=value),
             self.result: drawing.result_html(shown, given.note),
         }
 
@@ -200,9 +199,28 @@ class Page:
                 max_file_size=f"{inputs.MOST_MEGABYTES}mb", state_session_capacity=50,
                 footer_links=[], run_history=False, ssr_mode=False, pwa=False, mcp_server=False,
                 enable_monitoring=False, theme=theme, css=style,
+                app_kwargs={"middleware": [Middleware(_OwnPageOnly)]},
             )  # fmt: skip
         except OSError as error:
             raise UsageError(f"--port {port or '7860-7959'}: is taken. Give another.") from error
         sys.stdout.write(f"vssl demo: {address} (Ctrl-C ends it)\n")
         sys.stdout.flush()
         self.blocks.block_thread()
+
+
+class _OwnPageOnly:
+    """Refuse requests of pages of other hosts, and to fetch something from other hosts."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        app = self.app
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            host = headers.get("host", "")
+            known = host.partition(":")[0] in (HOST, "localhost")  # else a name that was rebound
+            foreign = headers.get("origin", f"http://{host}") != f"http://{host}"
+            if not known or foreign or "=http" in scope["path"].lower():
+                app = PlainTextResponse("This page is for this machine alone.", 403)
+        await app(scope, receive, send)

@@ -87,6 +87,13 @@ class Shown:
     setup: Setup  # with threshold and error rates
     verdict: Verdict
 
+    @property
+    def slider(self) -> tuple[float, float, float]:
+        """Ends of a slider of thresholds, and its value, which is rounded and between them."""
+        threshold, (low, high) = self.setup.threshold, self.looked.bounds
+        value = round(threshold.value if threshold else low, 4)
+        return min(low, value), max(high, value), value
+
 
 class Studio:
     """Models at hand, each set up on first use."""
