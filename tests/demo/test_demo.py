@@ -257,7 +257,7 @@ def test_a_misspelt_name_is_named_with_the_nearest(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: Expected `--model` to be one of acl, ")
     assert refused.stderr.endswith("but got `tiny_sna`. Did you mean `tiny_san`?\n")
-    with pytest.raises(UsageError, match="but got `fodler`. Did you mean `folder`"):
+    with pytest.raises(UsageError, match=r"but got `fodler`\. Did you mean `folder`"):
         read_scenes(["data=fodler"])
 
 
