@@ -249,6 +249,8 @@ def test_the_server_is_for_this_machine_and_gives_no_files(address: str, tmp_pat
                  Path("../../etc/hostname")):  # fmt: skip
         with pytest.raises(urllib.error.HTTPError, match=r"40[34]"):
             urllib.request.urlopen(f"{address}gradio_api/file={path}")
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(urllib.request.Request(address, headers={"Host": "elsewhere.org"}))
     head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="../../a"\r\n\r\n'
     for size, accepted in ((1000, True), (50 * 1024**2 + 1, False)):
         request = urllib.request.Request(

@@ -21,8 +21,12 @@ from vssl.types import Sample
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # which Gradio reads when it is imported
 with extra("demo"):
     import gradio as gr
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 HOST = "127.0.0.1"
+# a page from elsewhere whose name was made to lead to this machine gets nothing
+_ONLY_OURS = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
 _FIRST_SCENE = 5  # of the embedded benchmark: a model that hears tells its two objects apart
 _STYLE = Path(__file__).with_name("demo.css")
 _INTRODUCTION = (
@@ -200,6 +204,7 @@ class Page:
                 max_file_size=f"{inputs.MOST_MEGABYTES}mb", state_session_capacity=50,
                 footer_links=[], run_history=False, ssr_mode=False, pwa=False, mcp_server=False,
                 enable_monitoring=False, theme=theme, css=style,
+                app_kwargs={"middleware": [_ONLY_OURS]},
             )  # fmt: skip
         except OSError as error:
             raise UsageError(f"--port {port or '7860-7959'}: is taken. Give another.") from error
