@@ -70,7 +70,9 @@ def _message(error: BaseException, config_name: str) -> str | None:
     while fault is not None:
         if isinstance(fault, OSError):  # with its file or folder
             cause = fault.strerror or " ".join(str(fault).split()) or type(fault).__name__
-            return f"{os.fsdecode(fault.filename)}: {cause}" if fault.filename else cause
+            if fault.filename:
+                return f"{os.fsdecode(fault.filename)}: {cause}"
+            return f"{cause}{_what_exists(cause, config_name)}"
         if isinstance(fault, OverrideParseException):
             return _grammar(fault)
         faults.append(fault)
@@ -254,7 +256,9 @@ def _grammar(error: OverrideParseException) -> str:
 
 
 def _what_exists(message: str, config_name: str) -> str:
-    """Return the keys near a misspelt one, and all keys beside it."""
+    """Return the keys near a misspelt one and all keys beside it, or where yamls are looked for."""
+    if part := re.search(r"Could not find '(\w+/[^']+)'", message):
+        return f"\nOne of your own, FOLDER/{part[1]}.yaml, is found with --config-dir FOLDER."
     match = re.search(r"Could not override '([^']+)'", message)
     if match is None:
         return ""

@@ -234,7 +234,7 @@ def weights_paths(settings: ModelSettings) -> Mapping[str, Path]:
     for part, path in settings.weights.items():
         if not path.is_file():
             raise WeightsError(
-                f"{path}: no such file. {settings.name} needs its authors' checkpoint"
+                f"{path}: no such file. {settings.name} needs its checkpoint"
                 f" ({settings.source_of(part)}). Set {weights_key(part)}=FILE, or"
                 " paths.weights=FOLDER for a folder that holds the checkpoints under their"
                 " published names."

@@ -79,8 +79,12 @@ def check_data_set(overrides: Sequence[str], output: Path | None) -> bool:
         if tiles:
             count = f"{len(tiles)} of {data.listed} samples"
             draw_sheet(sheet, tiles, title=f"{reader.name}, {data.annotation.name}: {count}")
-    for name, found in (("oddities", data.notes), ("faults", data.problems)):
+    for one, several, found in (
+        ("oddity", "oddities", data.notes),
+        ("fault", "faults", data.problems),
+    ):
         if found:
+            name = several if len(found) > 1 else one
             console.print(f"\n{len(found)} {name}: {describe(found)}")
     if data.cause:
         console.print(data.cause)
