@@ -56,6 +56,7 @@ def test_a_model_that_listens() -> None:
     [
         ((0.004, -0.001, 0.009), "It does not listen: with the sound of the image's other object,"),
         ((-0.2, -0.3, -0.1), "It does not listen"),
+        ((0.1, -0.1, 0.3), "Whether it listens is open"),
         ((0.02, 0.001, 0.03), "It listens"),
     ],
 )
@@ -97,8 +98,8 @@ def test_the_finding_of_several_models() -> None:
     deaf = {"false_alarm_rate": (0.9, 0.6, 1.0), "auroc": (0.6, 0.5, 0.7)}
     deaf |= {"ciou": (0.3, 0.2, 0.4)}
     assert found(san={}, deaf=deaf, near={"false_alarm_rate": (0.6, 0.5, 0.7)}) == [
-        "1 of 3 models mark something in more than half of the images with silence, 1 of 3 with a"
-        " sound from another video, though nothing of the picture sounds (95 % intervals above"
+        "Though nothing in the picture sounds, 1 of 3 models mark something in more than half of"
+        " the images with silence, 1 of 3 with a sound from another video (95 % intervals above"
         " half, threshold fixed).",
         "No model alone tells positives from negatives best: san has the highest AUROC, 98.5 (98.0"
         " to 99.0), and its interval overlaps with that of near.",

@@ -15,6 +15,7 @@ from vssl.types import POSITIVE
 
 _NOTHING = 0.001  # share of the image below which a mask says nothing
 _HALF = 0.5  # of the images
+_LITTLE = 0.01  # of the swap delta, in [-1, 1]
 _NAMED = 4  # models that a sentence names
 _SOUNDS = {"silence": "silence", "noise": "noise", "offscreen": "a sound from another video"}
 
@@ -59,7 +60,7 @@ def finding(
     found = {label: _numbers(summary) for label, summary in models.items()}
 
     def each(*key: str) -> dict[str, _Number]:
-        return {label: own[key] for label, own in found.items() if key in own}  # type: ignore[index]
+        return {label: number for label, own in found.items() if (number := own.get(key))}
 
     auroc = each("auroc", ALL_NEGATIVES, NO_POLICY)
     usual = each("ciou", POSITIVE, positives)
@@ -75,9 +76,9 @@ def finding(
     if alarms:
         (count, sound), *others = alarms
         sentences.append(
-            f"{count} models mark something in more than half of the images with {sound}"
-            f"{''.join(f', {n} with {other}' for n, other in others)}, though nothing of the"
-            f" picture sounds (95 % intervals above half, threshold {marked})."
+            f"Though nothing in the picture sounds, {count} models mark something in more than half"
+            f" of the images with {sound}{''.join(f', {n} with {other}' for n, other in others)}"
+            f" (95 % intervals above half, threshold {marked})."
         )
     if auroc:
         sentences.append(_leader(auroc, "tells positives from negatives", "AUROC"))
@@ -119,7 +120,7 @@ class _Number(NamedTuple):
         return f"{value} ({low} to {high})"
 
 
-_Numbers = Mapping[tuple[str, str, str], _Number]  # defined numbers by metric, condition and policy
+_Numbers = Mapping[tuple[str, ...], _Number]  # defined numbers by metric, condition and policy
 
 
 def _numbers(summary: pd.DataFrame) -> _Numbers:
@@ -135,11 +136,14 @@ def _listens(found: _Numbers, policy: str) -> str:
     if area is not None and area.value < _NOTHING:
         return ""  # what does not reach the threshold tells nothing about listening
     if swap is not None:
-        says, moves = ("listens", "moves there") if swap.low > 0 else ("does not listen", "stays")
-        return (
-            f"It {says}: with the sound of the image's other object, the map {moves} (swap delta"
-            f" {swap})."
-        )
+        if swap.low > 0:
+            says, moves = "It listens", "moves there"
+        elif swap.high < _LITTLE:
+            says, moves = "It does not listen", "does not move there"
+        else:
+            says, moves = "Whether it listens is open", "is not shown to move there"
+        other = "with the sound of the image's other object, the map"
+        return f"{says}: {other} {moves} (swap delta {swap})."
     if agreement is None:
         return ""
     return f"Its masks under the own sound and in silence agree by {percent(agreement.value)} %."

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from vssl.analysis.threshold_curves import ThresholdCurves
-from vssl.core.arrays import Array
 from vssl.reporting.figures.data import FigureData, by_run, why_no_curves
 from vssl.reporting.figures.style import GREY, Drawing, look_of, say_gap
 from vssl.types import POSITIVE
@@ -28,8 +26,8 @@ def overview(part: FigureData) -> Drawing:
     axes.set_ylabel("cIoU on positives (%)", fontsize=_FONT)
     axes.tick_params(labelsize=_FONT)
     gaps, numbers, in_part = [], [], []
-    models = [run.label for run in part.runs if not run.is_baseline]
-    models = models or [run.label for run in part.runs]
+    everything = [run.label for run in part.runs]
+    models = [run.label for run in part.runs if not run.is_baseline] or everything
     for run in part.runs:
         if reason := why_no_curves(run, part.scores[run.label]):
             gaps.append((run.label, reason))
@@ -37,18 +35,16 @@ def overview(part: FigureData) -> Drawing:
         curves = part.curves[run.label].by_variant[part.variant]
         if part.curves[run.label].part is not None:
             in_part.append((run.label, f"{part.curves[run.label].part} of its samples"))
-        alarms, kept = trade_off(curves)
+        rates = [curves.values["false_alarm_rate", name] for name in curves.together]
+        line = 100 * np.mean(rates, axis=0), 100 * curves.ciou
         if run.label not in models:
-            style: dict[str, Any] = {"color": GREY, "linewidth": 0.7, "alpha": 0.6, "zorder": 1}
             label = None if "baselines" in axes.get_legend_handles_labels()[1] else "baselines"
-        else:
-            look, marker = look_of(run.label, models), _MARKERS[models.index(run.label) % 10]
-            style, label = {"color": look.colour, "linestyle": look.dashes}, run.label
-            axes.plot([], [], label=label, marker=marker, **_MARK, **style)
-            label = None
-        axes.plot(100 * alarms, 100 * kept, label=label, **style)
-        if run.label not in models:
+            axes.plot(*line, label=label, color=GREY, linewidth=0.7, alpha=0.6, zorder=1)
             continue
+        look, marker = look_of(run.label, models), _MARKERS[models.index(run.label) % 10]
+        style: dict[str, Any] = {"color": look.colour, "linestyle": look.dashes}
+        axes.plot([], [], label=run.label, marker=marker, **_MARK, **style)
+        axes.plot(*line, **style)
         places = [("ciou", POSITIVE), *(("false_alarm_rate", name) for name in curves.together)]
         gaps += [gap for place in places for gap in part.missing_number(run, *place)]
         found = [run.number(*place, part.policy, part.variant) for place in places]
@@ -69,10 +65,3 @@ def overview(part: FigureData) -> Drawing:
         policies=[part.policy],
         gaps=[*gaps, *part.undefined()],
     )
-
-
-def trade_off(curves: ThresholdCurves) -> tuple[Array, Array]:
-    """False alarm rate, mean over the negative types, and cIoU, `[T]` each."""
-    rates = [curves.values["false_alarm_rate", name] for name in curves.together]
-    alarms: Array = np.mean(rates, axis=0)
-    return alarms, curves.ciou

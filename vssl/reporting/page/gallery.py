@@ -155,28 +155,31 @@ def _telling(group: Group, facts: pd.DataFrame, policy: str) -> Iterator[tuple[s
     """
     found = []
     for run in models_of(group):
-        rows = _scores(run, policy)
-        rows = rows[rows["map_variant"] == AUDIO_VISUAL].assign(run=run.label)
-        silent = rows["audio_condition"].isin(run.negatives)
-        own = rows["audio_condition"] == POSITIVE
-        found.append(
-            rows.assign(value=rows["ciou"].where(own, rows["pia"]), silent=silent)[own | silent]
-        )
-    rows = pd.concat(found).dropna(subset=["value"]).sort_values(["value", "sample_id"])
-    largest = rows.drop_duplicates(["sample_id", "silent"], keep="last").set_index("sample_id")
-    best, alarm = largest[~largest["silent"]], largest[largest["silent"]]
-    both = best.merge(alarm, left_index=True, right_index=True, suffixes=("", "_alarm"))
-    both["total"] = both["value"] + both["value_alarm"]
+        rows = _scores(run, policy).assign(run=run.label)
+        heard = rows["audio_condition"]
+        found.append(rows[heard.isin([POSITIVE, *run.negatives])])
+    rows = pd.concat(found)
+    rows = rows[rows["map_variant"] == AUDIO_VISUAL].sort_values("sample_id", kind="stable")
+    own = rows["audio_condition"] == POSITIVE
+    pair = _largest(rows[own], "ciou"), _largest(rows[~own], "pia")
+    both = pd.merge(*pair, left_index=True, right_index=True, suffixes=("", "_2"))
+    both["total"] = both["ciou"] + both["pia_2"]
     both["category"] = facts.set_index("sample_id")["category"]
     both = both.sort_values("total", ascending=False, kind="stable")
-    by_class = [list(each.itertuples()) for _, each in both.groupby("category", sort=False)]
-    for row in in_turn(by_class):
-        why = (
-            f"own sound: {row.run} reaches cIoU {percent(row.value)} %;"
-            f" {row.audio_condition_alarm}: {row.run_alarm} marks {percent(row.value_alarm)} % of"
-            f" the image ({policy})"
+    for row in in_turn(each.itertuples() for _, each in both.groupby("category", sort=False)):
+        yield (
+            row.Index,
+            (
+                f"own sound: {row.run} reaches cIoU {percent(row.ciou)} %; {row.audio_condition_2}:"
+                f" {row.run_2} marks {percent(row.pia_2)} % of the image ({policy})"
+            ),
         )
-        yield row.Index, why
+
+
+def _largest(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The row of each sample with the largest value, the last of equal ones."""
+    ordered = rows.dropna(subset=[column]).sort_values(column, kind="stable")
+    return ordered.drop_duplicates("sample_id", keep="last").set_index("sample_id")
 
 
 def _spread_out(facts: pd.DataFrame) -> Iterator[str]:

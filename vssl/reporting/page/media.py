@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,6 @@ from PIL import Image
 
 from vssl.audio import AudioFileError, mix_down, read_clip
 from vssl.images import ImageFileError, decode_image, read_bytes
-from vssl.records.files import RUN_FILE
 
 IMAGE_SIDE = 320
 """Longer side in pixels of an image on the page."""
@@ -28,7 +25,6 @@ _LARGE_FIGURE = 150_000  # bytes
 _FIGURE_SIZE = (1_500, 3_000)
 _WEBP_QUALITY = 80
 _PAGE_DPI = 128  # figures are drawn for paper, a page has more room
-_AUDIO_FOLDERS = ("audio", "audio_wav")  # of the readers of vssl
 _FULL_SCALE = 0.99  # encoders of sounds overshoot what they are given
 
 
@@ -87,26 +83,3 @@ def _encoded_image(image: Image.Image, kind: str, **options: Any) -> str:
     content = io.BytesIO()
     image.save(content, kind, **options)
     return data_address(f"image/{kind}", content.getvalue())
-
-
-def configured_data(run: Path) -> Mapping[str, Any]:
-    """The test set of a run's configuration; empty where that cannot be read."""
-    try:
-        data = json.loads((run / RUN_FILE).read_text(encoding="utf-8"))["config"]["data"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def find_clip(data: Mapping[str, Any], sample_id: str, image_path: Path) -> Path | None:
-    """A sample's clip, sought beside an image of the test set; None where no such file is at hand.
-
-    For clips that are no more where the records say. `data`: the test set's configuration.
-    """
-    below = max(1, len(PurePath(str(data.get("image_folder") or "")).parts))
-    if len(image_path.parents) <= below or "/" in sample_id:
-        return None
-    name = f"{sample_id}{data.get('audio_suffix') or '.wav'}"
-    folders = (str(data.get("audio_folder") or _AUDIO_FOLDERS[0]), *_AUDIO_FOLDERS)
-    paths = (image_path.parents[below] / folder / name for folder in folders)
-    return next((path for path in paths if path.is_file()), None)

@@ -74,7 +74,6 @@ def write_page(
             "tests": title,
             **_words(group, policy),
             "facts": _group_facts(group),
-            "thresholds": _thresholds(group),
             "tables": tables.get(group.name, ()),
             "figures": _shown_figures(group, figures.get(group.name, ())),
             "gallery": [],
@@ -88,7 +87,7 @@ def write_page(
         content = media.figure_address(figure["svg"], figure["png"])
         figure["source"] = content if budget.take(len(content)) else ""
         room -= len(figure["source"])
-    galleries = [_Gallery(each, gallery, policy, output) for each in collection.groups]
+    galleries = [_Gallery(each, gallery, policy) for each in collection.groups]
     samples = list(in_turn([(shown, each) for each in shown.samples] for shown in galleries))
     fixed = sum(len(_json(shown.data("data"))) for shown in galleries if shown.samples)
     budget = _Budget(room - fixed)
@@ -161,33 +160,33 @@ def opening_policy(group: Group, policy: str) -> str:
     most models lack that or mark nothing with it under the own sound.
     """
     usual = _overview(group).get("marked", policy)
-    models = models_of(group)
     marking = [
         run.number("pia", POSITIVE, usual) is not None
         and not marks_nothing(run, usual, AUDIO_VISUAL)
-        for run in models
+        for run in models_of(group)
     ]
-    return usual if 2 * sum(marking) > len(models) else policy
+    return usual if 2 * sum(marking) > len(marking) else policy
 
 
 def _overview(group: Group) -> dict[str, str]:
     """Threshold policies of the overview, as the runs' configuration names them."""
-    config = group.runs[0].run_file.get("config") or {}
-    return dict(config.get("overview") or {})
+    return (group.runs[0].run_file.get("config") or {}).get("overview") or {}
 
 
 def _words(group: Group, policy: str) -> dict[str, Any]:
     """The finding of a group, and each of its models in words."""
     policies = dict.fromkeys(("positives", "equal"), "") | _overview(group)
     policies |= {"marked": opening_policy(group, policy), "universal": policy}
-    models = models_of(group)
-    rows = {r.label: r.summary[r.summary["map_variant"] == AUDIO_VISUAL] for r in models}
-    words = {label: in_words(summary, **policies) for label, summary in rows.items()}
-    alone = len(words) == 1
-    return {
-        "finding": list(words.values()) if alone else finding(rows, **policies),
-        "words": {} if alone else {label: text for label, text in words.items() if text},
+    rows = {
+        run.label: run.summary[run.summary["map_variant"] == AUDIO_VISUAL]
+        for run in models_of(group)
     }
+    words = {
+        label: text for label, summary in rows.items() if (text := in_words(summary, **policies))
+    }
+    if len(rows) == 1:
+        return {"finding": words.values(), "words": {}}
+    return {"finding": finding(rows, **policies), "words": words}
 
 
 def _group_facts(group: Group) -> dict[str, str]:
@@ -207,25 +206,6 @@ def _group_facts(group: Group) -> dict[str, str]:
         "seed": seeds or "none",
         "intervals": "95 %: images, shared sounds, learnt thresholds",
     }
-
-
-def _thresholds(group: Group) -> dict[str, Any]:
-    """Thresholds of each run under each policy that has one for all maps, with their sources."""
-    rows: list[dict[str, Any]] = []
-    for run in group.runs:
-        for variant in run.variants:
-            chosen = run.summary[run.summary["map_variant"] == variant]
-            chosen = chosen.dropna(subset=["threshold"]).drop_duplicates("threshold_policy")
-            sources = chosen["threshold_source"].astype(str)
-            rows.append(
-                {
-                    "label": run.name(variant),
-                    "values": chosen.set_index("threshold_policy")["threshold"].to_dict(),
-                    "sources": list(dict.fromkeys(sources[sources.str.startswith("fit on")])),
-                }
-            )
-    policies = dict.fromkeys(name for row in rows for name in row["values"])
-    return {"policies": list(policies), "rows": rows}
 
 
 def _shown_figures(group: Group, figures: Sequence[Figure]) -> list[dict[str, Any]]:
@@ -248,15 +228,13 @@ class _Gallery:
     a clip that is not at hand or does not fit.
     """
 
-    def __init__(self, group: Group, count: int, policy: str, output: Path) -> None:
+    def __init__(self, group: Group, count: int, policy: str) -> None:
         self.group = group
         self.policy = opening_policy(group, policy)
-        self.output = output
         rows = choose(group, count, policy=self.policy).itertuples() if count else ()
         self.samples: list[Any] = list(rows)
         ids = [each.sample_id for each in self.samples]
         self.runs = [read_maps(run, ids, policy=self.policy) for run in group.runs] if ids else []
-        self.test_set = media.configured_data(group.runs[0].folder)
         self.parts: list[Any] = []
         self.shown: dict[str, int] = {}
         self.clips: dict[str, int | None] = {}
@@ -292,14 +270,12 @@ class _Gallery:
         self.parts.append(part)
 
     def add_clips(self, sample: Any, budget: _Budget) -> None:
-        """Put the sounds of a sample into the page, from where the records say or beside images."""
+        """Put the sounds of a sample into the page."""
         for name in (heard["id"] for heard in self.heard(sample.sample_id)):
             if name in self.clips or sample.sample_id not in self.shown:
                 continue
             known = (each.clips[name] for each in self.runs if name in each.clips)
-            path = next((path for path in known if path.is_file()), None)
-            path = path or media.find_clip(self.test_set, name, Path(sample.image_path))
-            clip = None if path is None else media.small_clip(path)
+            clip = next(filter(None, map(media.small_clip, known)), None)
             self.clips[name] = None
             if clip is None:
                 self.counts["sounds whose file is not at hand"] += 1
@@ -324,7 +300,7 @@ class _Gallery:
             "policy": self.policy,
             "size": EVALUATION_SIZE,
             "conditions": list(dict.fromkeys(c for run in self.group.runs for c in run.draws)),
-            "models": [_model(each, models_of(self.group), self.output) for each in self.runs],
+            "models": [_model(each, models_of(self.group)) for each in self.runs],
             "samples": [self._sample(s) for s in self.samples if s.sample_id in self.shown],
             "clips": {clip: place for clip, place in self.clips.items() if place is not None},
         }
@@ -352,7 +328,7 @@ class _Gallery:
         }
 
 
-def _model(each: RunMaps, models: Sequence[ReportRun], output: Path) -> dict[str, Any]:
+def _model(each: RunMaps, models: Sequence[ReportRun]) -> dict[str, Any]:
     run = each.run
     recipe = Localization.of(run.provenance)
     first = next(iter(each.scenes.values()))
@@ -366,7 +342,6 @@ def _model(each: RunMaps, models: Sequence[ReportRun], output: Path) -> dict[str
     return {
         "label": run.label,
         "baseline": run not in models,
-        "folder": quote(os.path.relpath(run.folder, output).replace(os.sep, "/")),
         "variants": run.variants,
         "conditions": list(run.draws),
         "sounding": {name: run.sounding[name].value for name in run.conditions},

@@ -33,20 +33,23 @@
     if (rendering !== "new") outline(pixels, map, level, size);
   }
 
+  /** How many pixels, up to `reach`, it is to the other side of an edge; 0 if it is farther. */
+  function toEdge(inside, size, p, reach) {
+    const x = p % size, y = Math.floor(p / size), own = inside(p);
+    const other = (i, j) => (i >= 0 && j >= 0 && i < size && j < size && inside(j * size + i)) !== own;
+    for (let d = 1; d <= reach; d++) {
+      if (other(x + d, y) || other(x - d, y) || other(x, y + d) || other(x, y - d)) return d;
+    }
+    return 0;
+  }
+
   /** A white line around what is marked, with a dark one beside it that shows on bright images. */
   function outline(pixels, map, level, size) {
-    const inside = (x, y) => x >= 0 && y >= 0 && x < size && y < size && map[y * size + x] > level;
-    for (let y = 0; y < size; y++) {
-      for (let x = 0; x < size; x++) {
-        const own = inside(x, y);
-        let distance = 0;
-        for (let d = 1; d <= 3 && !distance; d++) {
-          if ([[d, 0], [-d, 0], [0, d], [0, -d]].some(([i, j]) => inside(x + i, y + j) !== own)) distance = d;
-        }
-        const k = 4 * (y * size + x);
-        if (own && distance) pixels.fill(255, k, k + 3);
-        else if (!own && distance && distance < 3) pixels.fill(0, k, k + 3);
-      }
+    const inside = (p) => map[p] > level;
+    for (let p = 0; p < map.length; p++) {
+      const distance = toEdge(inside, size, p, 3);
+      if (distance && inside(p)) pixels.fill(255, 4 * p, 4 * p + 3);
+      else if (distance && distance < 3) pixels.fill(0, 4 * p, 4 * p + 3);
     }
   }
 
@@ -59,18 +62,10 @@
   }
 
   /** Places of the pixels along the edges of masks, two pixels wide. */
-  function outlineOf(masks, size) {
-    const edge = new Set();
-    for (const mask of masks.map((text) => decodeMask(text, size))) {
-      const inside = (x, y) => x >= 0 && y >= 0 && x < size && y < size && mask[y * size + x];
-      mask.forEach((own, p) => {
-        const x = p % size, y = Math.floor(p / size);
-        const near = [[1, 0], [-1, 0], [0, 1], [0, -1], [2, 0], [-2, 0], [0, 2], [0, -2]];
-        if (own && near.some(([i, j]) => !inside(x + i, y + j))) edge.add(p);
-      });
-    }
-    return [...edge];
-  }
+  const outlineOf = (masks, size) => masks.flatMap((text) => {
+    const mask = decodeMask(text, size), inside = (p) => mask[p] === 1;
+    return [...mask.keys()].filter((p) => inside(p) && toEdge(inside, size, p, 2));
+  });
 
   // -- Elements ----------------------------------------------------------------------------------
 
@@ -94,12 +89,10 @@
 
   function sortBy(header) {
     const table = header.closest("table"), place = [...header.parentNode.children].indexOf(header);
-    const before = header.getAttribute("aria-sort");
-    const first = header.dataset.first || "ascending";
-    const other = first === "ascending" ? "descending" : "ascending";
-    const order = before === first ? other : first;
-    for (const each of table.tHead.querySelectorAll("[aria-sort]")) each.setAttribute("aria-sort", "none");
-    header.setAttribute("aria-sort", order);
+    const before = header.ariaSort, first = header.dataset.first || "ascending";
+    const order = before !== first ? first : first === "ascending" ? "descending" : "ascending";
+    for (const each of table.tHead.querySelectorAll("[aria-sort]")) each.ariaSort = "none";
+    header.ariaSort = order;
     const sign = order === "ascending" ? 1 : -1;
     for (const body of table.tBodies) {
       const rows = [...body.rows].map((row) => ({ row, key: row.cells[place]?.dataset.value ?? "" }));
@@ -241,15 +234,11 @@
     const position = k === null
       ? `${slider.value > 0 ? "+" : ""}${slider.value} %`.replace("-", "−")
       : short(levelOf(k).value);
-    const name = policy ?? position;
-    slider.setAttribute("aria-valuetext", name);
-    at("threshold-text").textContent = name;
+    slider.ariaValueText = at("threshold-text").textContent = policy ?? position;
     for (const button of at("presets").children) {
-      button.setAttribute("aria-pressed", String(button.dataset.policy === policy));
+      button.ariaPressed = String(button.dataset.policy === policy);
     }
-    const values = shown.models
-      .map((model, n) => (settings.hidden.has(n) ? null : `${model.label} ${levelText(n)}`))
-      .filter((text) => text !== null);
+    const values = shown.models.flatMap(({ label }, n) => (settings.hidden.has(n) ? [] : `${label} ${levelText(n)}`));
     clearTimeout(announcing); // a screen reader hears where the slider stops, not each step
     announcing = setTimeout(() => { at("levels").textContent = `Marked is what lies above: ${values.join(" · ")}`; }, 250);
     at("scope-help").textContent = k === null
@@ -445,8 +434,8 @@
         const high = rendering === "new" || rendering === "heat" ? scaleOf(cell.model, variantOf(cell.model)).high : drawn[1];
         paint(pixels, map, { rendering, threshold: value, size, low: rendering === "heat" ? middle : drawn[0], high });
         put(cell.canvas, pixels);
-        const found = value === null ? { pia: NaN, ciou: NaN } : measure(map, this.truth, value);
-        const { pia } = found, ciou = this.sample.natural ? NaN : found.ciou;
+        const { pia, ciou: overlap } = value === null ? { pia: NaN, ciou: NaN } : measure(map, this.truth, value);
+        const ciou = this.sample.natural ? NaN : overlap;
         cell.numbers.replaceChildren(
           make("span", {}, "pIA ", make("data", { className: "pia", value: String(pia) }, percent(pia))), " ",
           make("span", {}, "cIoU ", make("data", { className: "ciou", value: String(ciou) }, percent(ciou))));
