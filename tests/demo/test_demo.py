@@ -80,7 +80,7 @@ def address(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         line = server.stdout.readline()
         assert line.startswith(f"vssl demo: http://{HOST}:{port}"), line
         yield line.split()[2]
-        server.send_signal(signal.SIGINT)
+        server.send_signal(signal.SIGTERM)  # as Ctrl-C
         assert server.wait(30) == 0
     left = {path.name for path in uploads.iterdir()}
     assert not [name for name in left if "demo" in name or "gradio" in name]

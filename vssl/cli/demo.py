@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import tempfile
 
 from vssl.cli.app import command_parser, console_script, given_path, whole_number
@@ -44,7 +45,9 @@ def main() -> None:
     check_choice(options.model, group_names("model"), name="--model")
     of_data = [word for word in options.overrides if word.startswith(("data=", "data."))]
     others = [word for word in options.overrides if word not in of_data]
-    with tempfile.TemporaryDirectory(prefix="vssl-demo-") as folder:  # uploads go with it
+    for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):  # as Ctrl-C, so that uploads go too
+        signal.signal(getattr(signal, name), signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="vssl-demo-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # which Gradio reads when it is imported
         from vssl.demo.inputs import read_scenes
         from vssl.demo.page import Page
