@@ -67,19 +67,9 @@ def read_entries(overrides: Sequence[str] = (), names: Collection[str] = ()) -> 
     Raises:
         UsageError: when a model cannot be made.
     """
-    entries = []
-    for name in names or group_names("model"):
-        facts, settings = _configured(name, overrides)
-        try:
-            with torch.device("meta"):
-                network = make_network(settings)
-        except MissingExtraError as error:
-            command = str(error).rpartition(": ")[2]
-            entries.append(Entry(name, facts, None, settings.weights, needs=command))
-            continue
-        except UsageError:  # its class computes with values
-            network = make_network(settings)
-        entries.append(Entry(name, facts, network, settings.weights))
+    entries = [
+        _entry(name, *_configured(name, overrides)) for name in names or group_names("model")
+    ]
     config = composed_config("models", overrides)
     prior: Any = OmegaConf.to_container(config.prior, resolve=True)
     weights = PriorSettings.of(prior, weights_folder=config.paths.weights)
@@ -87,6 +77,19 @@ def read_entries(overrides: Sequence[str] = (), names: Collection[str] = ()) -> 
     with torch.device("meta"):
         entries.append(Entry(_OBJECT_PRIOR, prior, ObjectPrior(), {"": path}))
     return entries
+
+
+def _entry(name: str, facts: Mapping[str, Any], settings: ModelSettings) -> Entry:
+    """Make a model by its configuration, without its weights."""
+    try:
+        with torch.device("meta"):
+            network = make_network(settings)
+    except MissingExtraError as error:
+        command = str(error).rpartition(": ")[2]
+        return Entry(name, facts, None, settings.weights, needs=command)
+    except UsageError:  # its class computes with values
+        network = make_network(settings)
+    return Entry(name, facts, network, settings.weights)
 
 
 def _configured(name: str, overrides: Sequence[str]) -> tuple[dict[str, Any], ModelSettings]:
@@ -101,14 +104,15 @@ def models_at_hand(overrides: Sequence[str] = ()) -> list[str]:
 
     Left out are models that are told the ground truth, and stored maps.
     """
-    found = [
-        name
-        for name in group_names("model")
-        if all(path.is_file() for path in _configured(name, overrides)[1].weights.values())
-    ]
+    configured = {name: _configured(name, overrides) for name in group_names("model")}
+    entries = (
+        _entry(name, facts, settings)
+        for name, (facts, settings) in configured.items()
+        if all(path.is_file() for path in settings.weights.values())
+    )
     return [
         entry.name
-        for entry in (read_entries(overrides, found) if found else ())
+        for entry in entries
         if isinstance(entry.network, LocalizationModel)
         and not entry.network.knows
         and entry.network.map_size != (0, 0)
