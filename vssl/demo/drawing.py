@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -15,6 +13,7 @@ from vssl.demo.studio import Shown
 from vssl.images import Pixels, decode_image, read_bytes
 from vssl.localize.verdict import in_percent
 from vssl.reporting.figures.overlay import layer
+from vssl.reporting.page.media import encoded_image
 
 _MEND = (
     "Everything else is as before. Give another file, or write this one anew: a picture as JPEG or"
@@ -111,10 +110,7 @@ def _paragraph(kind: str, text: str) -> str:
 
 
 def _embedded(pixels: Pixels) -> str:
-    """An image as an address that holds it."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="JPEG", quality=88)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return encoded_image(Image.fromarray(pixels), "jpeg", quality=88)
 
 
 def _upper(text: str) -> str:

@@ -35,7 +35,7 @@ def small_image(path: Path) -> str | None:
     except ImageFileError:
         return None
     image.thumbnail((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.LANCZOS)
-    return _encoded_image(image, "jpeg", quality=_IMAGE_QUALITY, optimize=True)
+    return encoded_image(image, "jpeg", quality=_IMAGE_QUALITY, optimize=True)
 
 
 def small_clip(path: Path) -> str | None:
@@ -64,7 +64,7 @@ def figure_address(svg: Path, png: Path) -> str:
     with Image.open(png) as drawn:
         image = drawn.convert("RGB")
     image.thumbnail(_FIGURE_SIZE, Image.Resampling.LANCZOS)
-    return _encoded_image(image, "webp", quality=_WEBP_QUALITY)
+    return encoded_image(image, "webp", quality=_WEBP_QUALITY)
 
 
 def figure_size(png: Path) -> tuple[int, int]:
@@ -79,7 +79,8 @@ def data_address(media: str, content: bytes) -> str:
     return f"data:{media};base64,{base64.b64encode(content).decode()}"
 
 
-def _encoded_image(image: Image.Image, kind: str, **options: Any) -> str:
+def encoded_image(image: Image.Image, kind: str, **options: Any) -> str:
+    """An image as data address, written by Pillow as `kind` with its options."""
     content = io.BytesIO()
     image.save(content, kind, **options)
     return data_address(f"image/{kind}", content.getvalue())
