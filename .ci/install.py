@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-LARGE = 100  # megabytes of a file that is worth a line of its own
+LARGE = 100  # megabytes from which a file gets a line
 
 
 def say(text: str) -> None:
