@@ -119,13 +119,12 @@ class Folder(DatasetReader):
         if annotated.faults:
             raise EntryError("; ".join(annotated.faults))
         boxes = tuple(pixels_of(box, full=1.0) for box in found.boxes)
-        categories = annotated.categories or [""]
         return Sample(
             sample_id=found.sample_id,
             image_path=found.image,
             audio_path=found.audio,
-            category=_TOGETHER.join(categories),
-            image_categories=tuple(categories),
+            category=_TOGETHER.join(annotated.categories),
+            image_categories=tuple(annotated.categories),
             image_group=annotated.group or found.picture,
             boxes=boxes,
             box_weights=(found.weight,) * len(boxes),
@@ -199,11 +198,7 @@ class Folder(DatasetReader):
         return cause
 
     def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
-        """Return the annotation file and what it says of each sample, with the files found.
-
-        Raises:
-            DataError: when there is none, or more than one, or it is of no known format.
-        """
+        """Return the annotation file and what it says of each sample, with the files found."""
         if self._read is None:
             path = self._find_annotation()
             is_table = path.suffix.lower() in _TABLES
@@ -222,16 +217,11 @@ class Folder(DatasetReader):
             path = self.root / Path(self._annotation).expanduser()
             if not path.is_file():
                 raise DataError(f"{path}: no such file (data.annotation)")
-            if path.suffix.lower() not in (*_TABLES, ".json"):
-                raise DataError(f"{path}: expected a .csv, .tsv or .json file (data.annotation)")
             return path
         for folder in (self.root, self.root / "annotations"):
             there = sorted(folder.iterdir()) if folder.is_dir() else []
-            paths = [
-                path
-                for path in there
-                if path.suffix.lower() in (*_TABLES, ".json") and not path.name.startswith(".")
-            ]
+            known = [path for path in there if path.suffix.lower() in (*_TABLES, ".json")]
+            paths = [path for path in known if not path.name.startswith(".")]
             if len(paths) == 1:
                 return paths[0]
             if paths:
@@ -310,8 +300,8 @@ class Folder(DatasetReader):
     def _truth_in_words(self, kind: str, *, votes: bool, coco: bool) -> str:
         unit = "pixels of the picture" if coco or self.boxes == "pixels" else "fractions"
         text = f"ground truth: boxes in {unit}" if kind == "boxes" else "ground truth: masks"
-        several = ", votes / 2 of several annotators (data.annotators=votes)"
-        return text + (several if votes else ", the union of all objects of a sample")
+        several = "votes / 2 of several annotators (data.annotators=votes)"
+        return f"{text}, {several if votes else 'the union of all objects of a sample'}"
 
     def _audio_of(self, sample: Annotated, image: Path) -> Path:
         """A sample's sound: the one it names, or that of its picture's name."""
@@ -336,11 +326,7 @@ class Folder(DatasetReader):
         in_pixels: bool,
         coco: bool,
     ) -> None:
-        """Refuse boxes that are all of another kind than they should be.
-
-        Raises:
-            DataError: with the kind that they seem to be.
-        """
+        """Refuse boxes that are all of another kind than they should be."""
         raw = [r.box for e in entries for r in e.annotated.regions if r.box is not None]
         if in_pixels and raw and all(-0.5 <= value <= 1.5 for box in raw for value in box):
             remedy = "Multiply them by width and height." if coco else "Set data.boxes=fractions."
