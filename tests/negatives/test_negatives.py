@@ -195,7 +195,7 @@ class TestLabels:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (b"video_id,label\na,dog\n", "lacks the columns modality; a table of labels has"),
+            (b"video_id,label\na,dog\n", "lacks the columns modality of video_id, label, mod"),
             (b"", "lacks the columns video_id, label, modality"),
             (f"{LABELS}\n".encode(), "holds no rows"),
             (f"{LABELS}\na,dog,AV\nb,cat,AVX\n".encode(), "line 3: expected .*A, V, AV.*'AVX'"),

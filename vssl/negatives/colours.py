@@ -36,15 +36,9 @@ def coloured_noise(
     White noise is the generator's own stream. The others are that stream through a recursive
     filter, after a burn-in. A shorter noise is the beginning of a longer one.
 
-    Args:
-        generator: source of the white stream.
-        length: length in samples.
-        colour: `white`, `pink` (power falls by 3.01 dB per octave) or `brown` (6.02 dB per octave),
-            both from 60 Hz to a quarter of the rate; below 10 Hz all are flat.
-        rate: sample rate in Hz.
-
-    Returns:
-        `[length]`, with the variance of the endless noise rather than of this piece.
+    Power of `pink` falls by 3.01 dB per octave, of `brown` by 6.02 dB, both from 60 Hz to a quarter
+    of the rate; below 10 Hz all are flat. Returns `[length]`, with the variance of the endless
+    noise rather than of this piece.
     """
     if colour == "white":
         return generator.standard_normal(length)
@@ -103,9 +97,6 @@ class BesideClip:
             hears, or `clip`, the mono mix of the whole clip and all of the noise. Before `hear` is
             called, `window` is measured as `clip`.
         key: configuration key of the condition, for messages.
-
-    Raises:
-        UsageError: for another `over`, or a ratio that is not finite.
     """
 
     def __init__(self, snr: float, over: Over, *, key: str) -> None:

@@ -26,9 +26,6 @@ class Mixed(AudioCondition):
             `clip`, the mono mix of the whole clip.
         colour: `white`, `pink` or `brown`, see `vssl.negatives.colours`.
 
-    Raises:
-        UsageError: for a bad option.
-
     Example:
         >>> mixed = Mixed(draws=1, snr=20)
         >>> tone = AudioClip(np.sin(np.arange(16_000, dtype=np.float32))[None])
@@ -41,12 +38,7 @@ class Mixed(AudioCondition):
     sounding_object = SoundingObject.OWN
 
     def __init__(
-        self,
-        *,
-        draws: int = 10,
-        snr: float = 0.0,
-        over: Over = "clip",
-        colour: Colour = "pink",
+        self, *, draws: int = 10, snr: float = 0.0, over: Over = "clip", colour: Colour = "pink"
     ) -> None:
         check_choice(colour, COLOURS, name="negatives.mixed.colour")
         self.draws = check_draws(draws)

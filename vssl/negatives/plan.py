@@ -70,11 +70,11 @@ def make_plan(
         samples: the images of the run.
         conditions: the audio conditions besides the positive, which is added in front.
         seed: seed of all draws.
-        use: use of the seed, see `AudioCondition.draw_seed`.
+        use: as of `AudioCondition.draw_seed`.
         own_frontend: audio conditions with their own front end; others share the positive's.
         made_length: length in samples of silence and noise; None for that of each image's own clip.
         manifest: choices to replay instead of drawing.
-        manifest_path: file of the manifest, for messages.
+        manifest_path: its file, for messages.
 
     Raises:
         ManifestError: when the manifest lacks a choice or names an unknown source.
