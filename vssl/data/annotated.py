@@ -12,7 +12,6 @@ class Region:
 
     where: str  # in the annotation file, for messages
     category: str = ""
-    annotator: str = ""
     box: tuple[float, float, float, float] | None = None  # two corners, in the file's unit
     outline: Any = None  # polygons or run lengths of COCO, or the name of a mask file
 

@@ -135,6 +135,8 @@ class DatasetReader(ABC):
     def parse(self, entry: dict[str, Any]) -> Sample:
         """Turn an entry of the annotation file into a sample, with audio length 0.
 
+        Without them, its picture is a group of its own with the one category, and weights are 1.
+
         Raises:
             KeyError, TypeError, ValueError: for a field that is missing, of another type, or
                 impossible.
@@ -179,11 +181,7 @@ class DatasetReader(ABC):
         return ""
 
     def listed(self) -> list[Sample]:
-        """Return the samples of the annotation file, without a look at their files.
-
-        Raises:
-            DataError: when it cannot be read.
-        """
+        """Return the samples of the annotation file, without a look at their files."""
         return self._listing().samples
 
     def check(self) -> CheckedData:
@@ -200,30 +198,22 @@ class DatasetReader(ABC):
         return len(self.check().samples)
 
     def find_annotation(self) -> Path:
-        """Return the annotation file: the option's, or the first usual name that exists.
-
-        Raises:
-            DataError: when there is none.
-        """
+        """Return the annotation file: the option's, or the first usual name that exists."""
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder. Set data.root=<{self.name} folder>.")
         names = (self._annotation,) if self._annotation else self.annotation_names
-        path = next((self.root / name for name in names if (self.root / name).is_file()), None)
-        if path is None:
-            raise DataError(
-                f"{self.root}: holds no annotation file ({' or '.join(names)}). Is it the folder of"
-                f" {self.name}? Set data.root, or data.annotation=FILE for another name."
-            )
-        return path
+        for path in (self.root / name for name in names):
+            if path.is_file():
+                return path
+        raise DataError(
+            f"{self.root}: holds no annotation file ({' or '.join(names)}). Is it the folder of"
+            f" {self.name}? Set data.root, or data.annotation=FILE for another name."
+        )
 
     def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
         """Return the annotation file and its entries, one for each sample.
 
         A file that ends in `.csv` is a table with a header; its entries hold texts alone.
-
-        Raises:
-            DataError: when the file is missing, is no JSON list of objects or CSV table, or is
-                empty.
         """
         path = self.find_annotation()
         is_table = path.suffix.lower() == ".csv"
@@ -237,10 +227,7 @@ class DatasetReader(ABC):
         return path, entries
 
     def require_folder(self, folder: Path, option: str, *, holds: str, instead: str = "") -> None:
-        """Raise a `DataError` where a folder is missing; `option` sets it, `instead` does without.
-
-        A wrong root then gives one message rather than one for each file.
-        """
+        """Raise a `DataError` where a folder is missing, in place of one for each file."""
         if not folder.is_dir():
             raise DataError(
                 f"{folder}: no such folder, where {self.name} has its {holds}. Set data.root to the"
@@ -257,15 +244,15 @@ class DatasetReader(ABC):
             try:
                 sample, annotated = self.parse(entry), self.annotated_boxes(entry)
             except (KeyError, TypeError, ValueError, IndexError) as error:
-                fault = f"entry {number}: {type(error).__name__}: {error}"
-                fault = str(error) if isinstance(error, EntryError) else fault
+                own = isinstance(error, EntryError)
+                fault = f"{error}" if own else f"entry {number}: {type(error).__name__}: {error}"
                 problems.append(Problem("annotations that cannot be read", f"#{number}", fault))
                 continue
             if sample.sample_id in boxes:
                 fault = f"entry {number} repeats an id"
                 problems.append(Problem("ids listed twice", sample.sample_id, fault))
                 continue
-            samples.append(sample)
+            samples.append(_with_defaults(sample))
             boxes[sample.sample_id] = annotated
         samples = self.complete(samples, annotation)
         return self._restricted(Listing(annotation, len(entries), samples, boxes, problems))
@@ -287,6 +274,17 @@ class DatasetReader(ABC):
             samples = first_pictures(samples, self.limit)
         boxes = {sample.sample_id: boxes[sample.sample_id] for sample in samples}
         return Listing(annotation, total - len(excluded), samples, boxes, problems, excluded)
+
+
+def _with_defaults(sample: Sample) -> Sample:
+    """A sample with what follows from the rest of it, where it is left out."""
+    return replace(
+        sample,
+        image_categories=sample.image_categories or (sample.category,),
+        image_group=sample.image_group or sample.sample_id,
+        box_weights=sample.box_weights or (1.0,) * len(sample.boxes),
+        mask_weights=sample.mask_weights or (1.0,) * len(sample.masks),
+    )
 
 
 def text_of(entry: dict[str, Any], field: str) -> str:

@@ -34,9 +34,6 @@ def read_coco(path: Path) -> Content:
 
     The sound is the extra field `audio` of a picture. An annotation that cannot be read is a fault
     of its picture.
-
-    Raises:
-        DataError: when the file is no COCO file.
     """
     content = parsed(path, "JSON", json.loads)
     parts = ("images", "annotations")
