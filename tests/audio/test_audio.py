@@ -14,7 +14,6 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-import scipy.signal
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,7 +85,7 @@ def wave_bytes(folder: Path, count: int = 4000) -> bytes:
     ("suffix", "subtype"),
     [("wav", "PCM_16"), ("wav", "FLOAT"), ("wav", "DOUBLE"), ("w64", "PCM_16"), ("wav", "PCM_24")],
 )
-@pytest.mark.parametrize("channels", [1, 2, 32])
+@pytest.mark.parametrize("channels", [1, 32])
 def test_read_gives_what_was_written(
     tmp_path: Path, suffix: str, subtype: str, channels: int
 ) -> None:
@@ -101,22 +100,6 @@ def test_read_gives_what_was_written(
     assert clip.samples.dtype == np.float32
     assert clip.samples.flags.c_contiguous
     np.testing.assert_array_equal(clip.samples, written.T)
-
-
-@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
-def test_resampled_tone_is_the_same_tone(tmp_path: Path, rate: int) -> None:
-    written = tone(1000, rate, 2 * rate)
-    soundfile.write(tmp_path / "clip.wav", written, rate, subtype="FLOAT")
-
-    clip = read_clip(tmp_path / "clip.wav")
-
-    assert clip.samples.shape == (1, 32_000)
-    inner = slice(4_000, -4_000)  # filters ring at the ends
-    np.testing.assert_allclose(clip.samples[0, inner], tone(1000, 16_000, 32_000)[inner], atol=1e-4)
-    gcd = np.gcd(rate, 16_000)
-    other = scipy.signal.resample_poly(written, 16_000 // gcd, rate // gcd)
-    # scipy's short default filter lets a tone through with a ripple of up to 0.3 %
-    np.testing.assert_allclose(clip.samples[0, inner], other[inner], atol=2e-3)
 
 
 @given(
@@ -233,8 +216,7 @@ def decoded_by_ffmpeg(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["with a length", "without"])
-@pytest.mark.parametrize("quality", [None, 2, 9], ids=["constant", "good", "small"])
-@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize(("quality", "rate"), [(None, 16_000), (2, 44_100), (9, 16_000)])
 def test_mp3_is_as_long_as_what_is_in_it(
     tmp_path: Path, rate: int, quality: int | None, streamed: bool
 ) -> None:
@@ -438,25 +420,22 @@ def test_every_window_is_its_settings_and_leaves_the_clip_alone(window: Any) -> 
         type(window)(3.0)
 
 
-@pytest.mark.parametrize("count", [7_000, 20_000, 23_999, 24_000, 48_000, 160_000])
-def test_fnacs_released_windows(count: int) -> None:
+def test_fnacs_windows() -> None:
     """`positive_window` and `offscreen_window` of docs/protocols.md, in place of FNAC's own."""
     config = run_settings("model=fnac", "protocol=released")
     frontends = build_frontends(config, ("offscreen",))
     offscreen, positive = (frontends[name].window for name in ("offscreen", POSITIVE))
     assert offscreen == MiddleWindow(seconds=3, full_scale=32767, roll=False, repeats=2)
     assert positive == MiddleWindow(seconds=3, full_scale=32767)
-    samples = np.random.default_rng(count).uniform(-1.2, 1.2, (2, count)).astype(np.float32)
-    mono = np.clip(samples.mean(axis=0, dtype=np.float64) * 32768 / 32767, -1, 1)
-    # offscreen clips are doubled and begin where the file begins; the first 3 s of positives are
-    # later by 1.5 s minus half the file: by -3.5 s for 10 s, which is half a second around
-    doubled = np.concatenate([mono, mono])[:48_000]
-    turned = np.roll(np.resize(mono, 48_000), 24_000 - count // 2)
-    for window, expected in ((offscreen, doubled), (positive, turned)):
-        np.testing.assert_allclose(window(AudioClip(samples)), expected, rtol=0, atol=3e-7)
-
-
-def test_fnacs_own_window_is_the_middle_3_s() -> None:
+    for count in (7_000, 23_999, 24_000, 48_000, 160_000):
+        samples = np.random.default_rng(count).uniform(-1.2, 1.2, (2, count)).astype(np.float32)
+        mono = np.clip(samples.mean(axis=0, dtype=np.float64) * 32768 / 32767, -1, 1)
+        # offscreen clips are doubled and begin where the file begins; the first 3 s of positives
+        # are later by 1.5 s minus half the file: by -3.5 s for 10 s, which is half a second around
+        doubled = np.concatenate([mono, mono])[:48_000]
+        turned = np.roll(np.resize(mono, 48_000), 24_000 - count // 2)
+        for window, expected in ((offscreen, doubled), (positive, turned)):
+            np.testing.assert_allclose(window(AudioClip(samples)), expected, rtol=0, atol=3e-7)
     config = run_settings("model=fnac", "protocol=corrected")
     (frontend,) = build_frontends(config, ("silence", "noise", "offscreen")).values()
     assert frontend.window == CenterWindow(seconds=3, full_scale=32767)

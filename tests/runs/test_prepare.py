@@ -17,7 +17,8 @@ import soundfile
 from PIL import Image
 
 from tests.helpers.localizing import make_video
-from tests.helpers.running import command
+from tests.helpers.running import command, composed
+from vssl.config.options import check_options
 from vssl.core.errors import UsageError
 from vssl.data.base import DataError
 from vssl.data.vggss import VGGSS
@@ -302,18 +303,10 @@ def test_a_table_of_videos_and_times(made: Path, tmp_path: Path) -> None:
     [
         (["data.root=R"], "videos is not set"),
         (["data.root=R", "videos=nowhere"], "nowhere: no such folder. Set videos="),
-        (["data.root=R", "videos=."], "holds no videos"),
         (["data.root=R", "videos=V", "frame=last"], "Expected `frame` to be middle, or seconds"),
-        (
-            ["data.root=R", "videos=V", "sound=0"],
-            "Expected `sound` to be null (all of the video's)",
-        ),
-        (["data.root=R", "videos=V", "data.image_suffix=.bmp"], "written as .jpg or .png"),
         (["data.root=new", "videos=V"], "new: no such folder"),
-        (["data.root=R", "videos=V", "data.annotation=x.json"], "x.json: no such file, neither"),
         (["data=synthetic", "videos=V"], "data=synthetic: is not made from videos"),
         (["data=is3", "videos=V", "data.root=R"], "data=is3: is not made from videos"),
-        (["data.root=R", "videos=V", "workers=0"], "Expected `workers` to be"),
     ],
 )
 def test_mistakes_on_the_command_line_have_one_error(
@@ -326,6 +319,21 @@ def test_mistakes_on_the_command_line_have_one_error(
     assert message in " ".join(done.stderr.split())
     assert {path.name for path in tmp_path.iterdir()} == {"R"}
     assert files(tmp_path / "R").keys() == {"vggss.json"}
+
+
+def test_what_cannot_be_prepared(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no videos"):
+        VideoFolder(tmp_path)
+    with pytest.raises(UsageError, match=r"written as \.jpg or \.png"):
+        rule_of("middle", None, slot=None, suffix=".bmp")
+    with pytest.raises(DataError, match=r"x\.json: no such file, neither"):
+        place_annotation("x.json", tmp_path)
+    for option, message in (
+        ("sound=0", r"null \(all of the video's\)"),
+        ("workers=0", "`workers`"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            check_options(composed(option, name="prepare"))
 
 
 def test_the_command(made: Path, tmp_path: Path) -> None:

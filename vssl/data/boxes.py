@@ -98,15 +98,14 @@ def guess_cause(annotated: Sequence[Annotated], unit: str) -> str:
         return f"{fault}; are they x, y, width and height rather than two corners?"
     if 2 * len(faulty) < len(annotated):
         return ""
-    if unit == "fractions" and 2 * far > len(faulty):
-        return f"{fault}; are they in pixels rather than fractions?"
     if unit == "pixels" and 2 * small > len(faulty):
         return f"{fault}; are they in fractions rather than pixels of {side}?"
-    if unit == "pixels" and 2 * far > len(faulty):
-        return f"{fault}; are they in pixels of the image files rather than of {side}?"
-    if unit == "picture" and 2 * far > len(faulty):
-        return f"{fault}; are they in pixels of pictures of another size?"
-    return fault
+    likely = {
+        "fractions": "pixels rather than fractions",
+        "pixels": f"pixels of the image files rather than of {side}",
+        "picture": "pixels of pictures of another size",
+    }[unit]
+    return f"{fault}; are they in {likely}?" if 2 * far > len(faulty) else fault
 
 
 def _fits_as_size(box: Annotated) -> bool:

@@ -110,11 +110,7 @@ class CheckedFile(NamedTuple, Generic[_Facts]):
 
 
 def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
-    """Check the ground truths and files of a test set by the reader's options.
-
-    Raises:
-        DataError: as `DatasetReader.check`.
-    """
+    """Check the ground truths and files of a test set by the reader's options."""
     if reader.empty == "negative":
         marked = [
             sample if sample.boxes or sample.masks else replace(sample, is_natural_negative=True)

@@ -150,9 +150,6 @@ def draw_outline(outline: Any, size: tuple[int, int]) -> Grid:
         outline: a list of polygons `[x, y, x, y, ...]`, or `{"size": [height, width], "counts":
             list or text}`.
         size: width and height of the picture.
-
-    Raises:
-        ValueError: when it is neither, or run lengths of another size.
     """
     if isinstance(outline, dict):
         return to_grid(_decode_runs(outline, size))
@@ -211,11 +208,7 @@ def _decode_runs(outline: Mapping[str, Any], size: tuple[int, int]) -> Grid:
 
 
 def decode_counts(text: str) -> list[int]:
-    """Decode run lengths from pycocotools' text.
-
-    Raises:
-        ValueError: when it is cut off, or holds characters that cannot be.
-    """
+    """Decode run lengths from pycocotools' text."""
     counts: list[int] = []
     value = shift = 0
     for character in text:

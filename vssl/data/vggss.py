@@ -97,13 +97,8 @@ class VGGSS(DatasetReader):
     def complete(self, samples: Sequence[Sample], annotation: Path) -> list[Sample]:
         """Check that the file of flags knows the samples."""
         if self._flags is not None:
-            unknown = [s.sample_id for s in samples if s.sample_id not in self._flags.videos]
-            if samples and len(unknown) == len(samples):
-                raise UsageError(
-                    f"{self._flags_file}: knows none of the {len(samples)} samples, e.g. not"
-                    f" {unknown[0]}. Is it VGGSounder's csv (data.flags)?"
-                )
-            if unknown:
+            ids = [sample.sample_id for sample in samples]
+            if unknown := self._flags.labels.lacking(ids, key="data.flags"):
                 _log.info(
                     "%s: lacks %d of %d samples, e.g. %s; their flag own_class is"
                     " not_in_vggsounder",

@@ -63,9 +63,6 @@ class VideoFolder:
     Attributes:
         root: the folder.
         paths: the videos, in alphabetical order.
-
-    Raises:
-        DataError: when there is no such folder, or no video in it.
     """
 
     def __init__(self, root: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,18 @@ class LabelTable:
     audible: dict[str, set[str]]
     visible: dict[str, set[str]]
 
-    @property
-    def ids(self) -> Set[str]:
-        """Samples that the table lists."""
-        return self.audible.keys() | self.visible.keys()
+    def lacking(self, ids: Sequence[str], *, key: str) -> list[str]:
+        """Samples that the table does not list; UsageError if these are all.
+
+        `key` is the configuration key, for messages.
+        """
+        unknown = [each for each in ids if each not in self.audible and each not in self.visible]
+        if ids and len(unknown) == len(ids):
+            raise UsageError(
+                f"{self.path}: knows none of the {len(ids)} samples, e.g. not {unknown[0]}. Is it a"
+                f" table of this test set ({key})?"
+            )
+        return unknown
 
     def is_seen(self, clip: str, image: str) -> bool:
         """Whether a label that is audible in one sample's clip is visible in another's picture."""
@@ -64,11 +72,7 @@ def read_labels(path: Path, *, key: str) -> LabelTable:
 def table_rows(
     path: Path, columns: Sequence[str], *, key: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Read a csv table with a header: the place of each row, for messages, and its cells.
-
-    Raises:
-        UsageError: for a missing or unreadable file, or missing columns.
-    """
+    """Read a csv table with a header: the place of each row, for messages, and its cells."""
     if not path.is_file():
         raise UsageError(f"{path}: no such file ({key})")
     try:

@@ -70,14 +70,8 @@ class Offscreen(ClipCondition):
             self._check_labels(samples, self._labels)
 
     def _check_labels(self, samples: Sequence[Sample], table: LabelTable) -> None:
-        known = table.ids
-        unknown = [sample.sample_id for sample in samples if sample.sample_id not in known]
-        if len(unknown) == len(samples):
-            raise UsageError(
-                f"{table.path}: knows none of the {len(samples)} samples, e.g. not {unknown[0]}. Is"
-                " it a table of this test set (negatives.offscreen.exclude)?"
-            )
-        if unknown:
+        ids = [sample.sample_id for sample in samples]
+        if unknown := table.lacking(ids, key="negatives.offscreen.exclude"):
             _log.warning(
                 "%s: lacks %d of %d samples, for which the classes alone say what is offscreen,"
                 " e.g. %s (negatives.offscreen.exclude)",

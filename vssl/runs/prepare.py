@@ -120,11 +120,7 @@ class VideoTable(NamedTuple):
 
 
 def rule_of(frame: float | str, sound: float | None, *, slot: int | None, suffix: str) -> Rule:
-    """Return the rule for the options `frame`, `sound` and `data.image_suffix`.
-
-    Raises:
-        UsageError: for another format than `.jpg` and `.png`.
-    """
+    """Return the rule for the options `frame`, `sound` and `data.image_suffix`."""
     if suffix not in _FORMATS:
         raise UsageError(f"data.image_suffix={suffix}: frames are written as .jpg or .png.")
     seconds = "middle" if frame == "middle" else Fraction(str(frame))
@@ -141,11 +137,7 @@ def _seconds(text: str) -> Fraction | None:
 
 
 def place_annotation(annotation: str | None, root: Path) -> str | None:
-    """Copy the file of `data.annotation` into the test set's folder; its name there.
-
-    Raises:
-        DataError: when it is nowhere, or another one is there under its name.
-    """
+    """Copy the file of `data.annotation` into the test set's folder; its name there."""
     if annotation is None:
         return None
     inside, elsewhere = root / annotation, Path(annotation).expanduser()
@@ -221,9 +213,6 @@ def prepare_folder(
     Each row of a table has a `video`, its place below the folder or its id, and may have a `time`
     in seconds after the first frame; its other columns are kept. Without a table there is a row for
     each video: its folder is its category, and boxes are left to the user.
-
-    Raises:
-        UsageError: as `prepare_listed`.
     """
     folder = VideoFolder(videos)
     if table is None:
@@ -253,11 +242,7 @@ def prepare_folder(
 
 
 def find_table(root: Path, annotation: str | None) -> VideoTable | None:
-    """Find the csv of a folder that names videos: `data.annotation`, or one of the usual names.
-
-    Raises:
-        DataError: when a table cannot be read, or the given one has no column `video`.
-    """
+    """Find the csv of a folder that names videos: `data.annotation`, or one of the usual names."""
     names = [VIDEOS_FILE, SAMPLES_FILE] if annotation is None else [annotation]
     for path in (root / Path(name).expanduser() for name in names):
         if annotation is None and not path.is_file():
