@@ -246,7 +246,7 @@ def test_scenes_keep_what_their_difficulty_promises(
     original = synthetic_scenes._somewhere
     monkeypatch.setattr(synthetic_scenes, "_somewhere", recorded)
     count, (least, most), hidden = BOUNDS[difficulty]
-    for seed, number in ((2, 1), (2**32 - 1, 0)):
+    for seed, number in ((2, 1), (2**32 - 1, 0))[: 2 if split == "test" else 1]:
         scene = SceneSet(seed=seed, split=split, difficulty=difficulty).draw(number)
         boxes = [list(box) for box in scene.boxes]
         assert len(boxes) == count

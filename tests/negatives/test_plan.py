@@ -398,11 +398,12 @@ class TestUses:
 
     def test_no_two_draw_under_one_seed(self) -> None:
         uses = [run_settings(f"data={name}").data.noise_use for name in ("is3", "vggss")]
+        whole = composed().data
         for change in (
             {}, {"split": "validation"}, {"split": "train"}, {"difficulty": "overlap"},
             {"seed": 1}, {"snr": 3}, {"name": "mine"},
         ):  # fmt: skip
-            data = composed().data
+            data = whole.copy()
             data.update(change)
             uses.append(DataSettings.of(data).noise_use)
         seeds = [seed_for(0, use) for use in uses]

@@ -211,11 +211,8 @@ def clip_at(
     """Cut the part of a sound around a moment, as a clip of which a window takes that part.
 
     The part is centred at the moment, and moved inside the sound near its ends: silence or a
-    repetition there would be an event. A shorter sound is returned whole.
-
-    The sound is `[channels, length]` at `rate` in Hz, the moment in seconds from its begin. A
-    window's `seconds`, `start` and `stop` tell which part of a clip it takes; without `seconds`, as
-    `WholeClip`, it gets 10 s. Returns where in the sound the part begins, and the clip.
+    repetition there would be an event. A shorter sound is returned whole. A window without
+    `seconds`, as `WholeClip`, gets 10 s. Returns where in the sound the part begins, and the clip.
     """
     whole = getattr(window, "seconds", _ANY_LENGTH_SECONDS)
     span = (whole, getattr(window, "start", 0.0), getattr(window, "stop", whole))

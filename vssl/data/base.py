@@ -57,40 +57,25 @@ class DatasetReader(ABC):
             looked at, and no condition plays them.
         limit: evaluates the first samples alone, see `vssl.data.ids.first_pictures`; None for all.
 
-    Attributes:
-        name: the test set's name in configuration and tables.
-        box_unit: unit of annotated boxes, for messages: `fractions` of the image, `pixels` of
-            224 x 224, or those of each `picture`.
-        mended: what messages about faults ask to mend.
-        annotation_names: usual names of the annotation file.
-        expected_count: number of samples in the published list.
-        citation: the paper.
-        has_tiny_objects: whether its published list is known to have objects below 16 pixels, which
-            are then odd and no faults under `empty=negative`.
-        lists_every_file: whether a file in its folders that no sample has is a fault, or only odd.
-        understood: how the annotations were read, in a line each; filled when they are.
-        oddities: what is odd about them, likewise.
-        least_samples: shorter clips are faults; the need of the model's front end, if known.
-        truth_files: files beside the annotation that ground truths were read from, as masks; a run
-            rests on their content.
-        rate: sample rate in Hz of the model's front end, to which files at others are resampled.
     """
 
-    name: str
-    annotation_names: tuple[str, ...]
-    expected_count: int | None = None
-    citation: ClassVar[str] = ""
+    name: str  # in configuration and tables
+    annotation_names: tuple[str, ...]  # usual names of the annotation file
+    expected_count: int | None = None  # number of samples in the published list
+    citation: ClassVar[str] = ""  # the paper
+    # unit of annotated boxes, for messages; pixels are of 224 x 224, or of each picture
     box_unit: ClassVar[Literal["fractions", "pixels", "picture"]] = "fractions"
-    mended: str = "folder"
+    mended: str = "folder"  # what messages about faults ask to mend
+    # known to be in the published list, below 16 pixels: odd, and no faults, if empty=negative
     has_tiny_objects: ClassVar[bool] = False
-    lists_every_file: ClassVar[bool] = True
-    understood: Sequence[str] = ()
-    oddities: Sequence[Problem] = ()
+    lists_every_file: ClassVar[bool] = True  # other files in its folders are faults, not just odd
+    understood: Sequence[str] = ()  # how the annotations were read, in a line each
+    oddities: Sequence[Problem] = ()  # what is odd about them
     media: Literal["check", "absent"] = "check"
     ids: IdList | None = None
     limit: int | None = None
-    least_samples: int = 1
-    rate: int = SAMPLE_RATE
+    least_samples: int = 1  # shorter clips are faults: the need of the model's front end, if known
+    rate: int = SAMPLE_RATE  # of the model's front end, in Hz; files at others are resampled
 
     def __init__(
         self,
@@ -128,7 +113,7 @@ class DatasetReader(ABC):
         if ids is not None:
             self.ids = read_ids(ids)
             self.mended += f" or {self.ids.path}"
-        self.truth_files: set[Path] = set()
+        self.truth_files: set[Path] = set()  # read beside the annotation; a run rests on them
         self._annotation = annotation
 
     @abstractmethod

@@ -143,13 +143,9 @@ def _kind(outline: Any) -> str:
 def draw_outline(outline: Any, size: tuple[int, int]) -> Grid:
     """Draw a COCO segmentation on the evaluation grid.
 
-    Each pixel of the grid takes the nearest one of the picture, see `to_grid`. Of a polygon a pixel
-    is in when its centre is, by the even-odd rule; several polygons are united.
-
-    Args:
-        outline: a list of polygons `[x, y, x, y, ...]`, or `{"size": [height, width], "counts":
-            list or text}`.
-        size: width and height of the picture.
+    Each pixel of the grid takes the nearest one of the picture, see `to_grid`. Of a polygon `[x, y,
+    x, y, ...]` a pixel is in when its centre is, by the even-odd rule; several are united. `size`
+    is the picture's width and height.
     """
     if isinstance(outline, dict):
         return to_grid(_decode_runs(outline, size))

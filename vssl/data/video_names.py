@@ -58,12 +58,7 @@ def clip_of(name: str) -> tuple[str, int] | None:
 
 
 class VideoFolder:
-    """The videos below a folder, whatever its sub-folders; hidden files are left out.
-
-    Attributes:
-        root: the folder.
-        paths: the videos, in alphabetical order.
-    """
+    """The videos below a folder, whatever its sub-folders; hidden files are left out."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

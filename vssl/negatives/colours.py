@@ -91,12 +91,9 @@ class BesideClip:
     A clip of digital silence has no such ratio: the noise is silence too, which is logged once for
     each clip.
 
-    Args:
-        snr: RMS of the clip over that of the noise, in dB.
-        over: part that the ratio is measured on: `window`, the part of both that the front end
-            hears, or `clip`, the mono mix of the whole clip and all of the noise. Before `hear` is
-            called, `window` is measured as `clip`.
-        key: configuration key of the condition, for messages.
+    The ratio, `snr` in dB, is measured `over` the `window`, the part of both that the front end
+    hears, or the `clip`, its mono mix and all of the noise; before `hear` is called, over the clip.
+    `key` is the configuration key of the condition, for messages.
     """
 
     def __init__(self, snr: float, over: Over, *, key: str) -> None:

@@ -21,10 +21,8 @@ class Gain(AudioCondition):
     Nothing is clipped here. A front end that clips to [-1, 1] may clip a loud recording at a
     positive level, which is part of the test (`beyond_full_scale` counts it).
 
-    Args:
-        decibels: level of each draw in dB relative to the clip; 0 is the clip itself. `levels`
-            makes a condition for each level; early runs have one condition with several draws.
-        name: name of the condition.
+    `decibels` are of each draw, relative to the clip. `levels` makes a condition for each level;
+    early runs have one condition with several draws.
 
     Example:
         >>> louder = Gain(decibels=[20])

@@ -43,8 +43,8 @@ class Offscreen(ClipCondition):
     def __init__(self, *, draws: int = 10, exclude: str | None = None) -> None:
         self.draws = check_draws(draws)
         self._pool: dict[str, list[str]] = {}
+        # clips of each class that is offscreen, by the classes in an image
         self._clips: dict[tuple[str, ...], list[list[str]]] = {}
-        """Clips of each class that is offscreen, by the classes in an image."""
         self._labels = None
         if exclude is not None:
             path = Path(str(exclude)).expanduser()

@@ -26,21 +26,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AudioPlan:
-    """The waveforms that each image meets.
+    """The waveforms that each image meets."""
 
-    Attributes:
-        pairings: the K (audio condition, draw) pairs; positive first.
-        distinct: the distinct (front end, waveform) pairs, in order of first use, pairing after
-            pairing. The front end is given as the audio condition that declares it.
-        index: `[N, K]` int32 positions in `distinct`.
-        manifest: a row for each negative, sample by sample, see `vssl.negatives.MANIFEST`.
-        sounding: which object of the picture sounds, by audio condition.
-    """
-
-    pairings: tuple[tuple[str, int], ...]
+    pairings: tuple[tuple[str, int], ...]  # K pairs of audio condition and draw; positive first
     distinct: tuple[tuple[str, AudioRequest], ...]
-    index: npt.NDArray[np.int32]
-    manifest: pa.Table
+    """Pairs of front end, as the condition that declares it, and waveform, in order of first use,
+    pairing after pairing.
+    """
+    index: npt.NDArray[np.int32]  # `[N, K]` positions in `distinct`
+    manifest: pa.Table  # a row for each negative, sample by sample
     sounding: SoundingObjects
 
     @property
