@@ -381,13 +381,6 @@ def test_windows_are_those_of_plain_loops(
         np.testing.assert_allclose(found, expected, rtol=0, atol=3e-7)
 
 
-@pytest.mark.parametrize("count", [31, 48_000, 159_801, 160_000, 160_125])
-def test_middle_of_the_file_is_the_middle_of_the_window(count: int) -> None:
-    samples = np.zeros((1, count), dtype=np.float32)
-    samples[0, count // 2] = 1
-    assert MiddleWindow()(AudioClip(samples))[80_000] == 1
-
-
 def test_span_window_of_ssltie_does_not_clip() -> None:
     samples = np.linspace(-3, 3, 20, dtype=np.float32)[None]
     found = SpanWindow(seconds=4.0, start=0.0, stop=4.0, clip=False)(AudioClip(samples, 10))

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers.running import composed, run_settings
+from tests.helpers.running import composed
 from tests.reference.samples import make_sample
 from vssl.audio import WholeClip
 from vssl.config.settings import DataSettings
@@ -397,7 +397,8 @@ class TestUses:
     """Training, calibration and test never hear one waveform, whatever the seed."""
 
     def test_no_two_draw_under_one_seed(self) -> None:
-        uses = [run_settings(f"data={name}").data.noise_use for name in ("is3", "vggss")]
+        groups = [composed(f"data={name}").data for name in ("is3", "vggss")]
+        uses = [DataSettings.of(group).noise_use for group in groups]
         whole = composed().data
         for change in (
             {}, {"split": "validation"}, {"split": "train"}, {"difficulty": "overlap"},
@@ -416,12 +417,11 @@ class TestUses:
         assert len(set(seeds)) == len(uses) + 2
 
     def test_the_test_split_keeps_its_noise_and_others_are_the_same_everywhere(self) -> None:
-        assert run_settings("data=synthetic", "data.scenes=9").data.noise_use == ""
+        assert DataSettings.of(composed("data.scenes=9").data).noise_use == ""
         assert seed_for(7, "") == 7
         digest = hashlib.sha256(b"(7, 'is3')").digest()
-        assert seed_for(7, run_settings("data=is3").data.noise_use) == (
-            int.from_bytes(digest[:8], "big") // 2
-        )
+        use = DataSettings.of(composed("data=is3").data).noise_use
+        assert seed_for(7, use) == int.from_bytes(digest[:8], "big") // 2
 
     def test_choices_of_clips_are_the_same_for_every_use(self) -> None:
         samples = make_samples(6)

@@ -41,7 +41,6 @@ class SegmentedFrames(DatasetReader):
             frames' and the sounds'.
         truth: `masks`, by the rule of `vssl.data.mask_files.truth_masks`, or `boxes`, half-open as
             SSLalignment slices them.
-        options: as of `DatasetReader`.
 
     Source: kaistmm/SSLalignment `datasets.py`, `load_all_bboxes` and `bbox2gtmap`.
     """

@@ -38,7 +38,6 @@ class DatasetReader(ABC):
     override `read_entries`.
 
     Args:
-        root: its folder.
         name: its name, if not the class's.
         annotation: annotation file, absolute or below `root`; None takes the first of the
             subclass's usual names that exists.

@@ -21,7 +21,6 @@ class Synthetic(IS3):
         cache: folder of the generated files.
         name: the test set's name; None names it after split, difficulty and noise.
         version: version of the generator that the configuration expects; another is an error.
-        ids: as of `DatasetReader`, like `limit`.
         options: fields of `vssl.data.synthetic.generate.SceneSet`.
     """
 

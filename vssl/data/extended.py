@@ -35,10 +35,8 @@ class Extended(DatasetReader):
     A subclass has the reader of the test set as its second base.
 
     Args:
-        args: as of the test set, like `options`.
         pairs: the csv, absolute or below `root`; None takes the first usual name that exists.
         same_class: `skip` leaves out the pairs whose sound has the class of the picture.
-        options: of the test set.
     """
 
     pair_names: ClassVar[tuple[str, ...]]

@@ -59,7 +59,6 @@ class Folder(DatasetReader):
     docs/own-data.md has the formats.
 
     Args:
-        root: its folder.
         image_folder: folder of the pictures below `root`; None takes the first of `images`,
             `frames`, `image` and `pictures` that exists, else `root`. Names of files may also
             begin at `root`.
@@ -70,7 +69,6 @@ class Folder(DatasetReader):
         annotators: `union` marks what any annotator marked. `votes` is Flickr-SoundNet's rule: the
             sum of the votes over 2, at most 1; what the only annotator of a sample marks counts 1.
             `auto` takes votes where a table has a column `annotator`.
-        options: of every reader.
     """
 
     name = "folder"

@@ -34,7 +34,6 @@ class IS3(DatasetReader):
     Args:
         mask_folder: folder of the masks, `<name>.jpg` or `<name>.png` for each sample.
         truth: `boxes` of the list, or `masks`, by the rule of `vssl.data.mask_files.truth_masks`.
-        options: as of `DatasetReader`.
     """
 
     name = "is3"

@@ -25,16 +25,12 @@ class VGGSS(DatasetReader):
     truncated; their union is the ground truth.
 
     Args:
-        root: its folder.
-        image_suffix: end of the images' names.
-        audio_suffix: end of the audio files' names.
         flags: VGGSounder's csv, which gives every sample the flags of
             `vssl.data.vggsounder.VGGSounder.flags`; None for no flags.
         subset: evaluates a part by these flags, see `vssl.data.vggsounder.in_subset`.
             `not_visible` makes natural negatives of its samples.
         not_visible: `negative` makes natural negatives of the samples whose own class is audible
             and not visible, beside those of any subset; `positive` keeps them as published.
-        options: as of `DatasetReader`.
     """
 
     name = "vggss"

@@ -36,7 +36,6 @@ class ReleasedNoise(AudioCondition):
     noise is as long as the image's own clip, at the front end's rate.
 
     Args:
-        draws: number of noise waveforms.
         per: `sample` draws for each sound file, which the frames of a video share, as released;
             `draw` shares a waveform among all samples of a draw.
 
@@ -93,7 +92,6 @@ class OffscreenGroup(Offscreen):
         table: csv table with the columns `class` and `group` in place of `groups`; a class may have
             several rows.
         avoid: groups that are not drawn for a group, as music for a human voice.
-        draws: number of choices per image.
 
     Example:
         >>> def sample(name):

@@ -20,7 +20,6 @@ class Mixed(AudioCondition):
     Digital silence gets no noise.
 
     Args:
-        draws: number of noise waveforms.
         snr: signal-to-noise ratio in dB: RMS of the clip over that of the noise.
         over: part that the ratio is measured on: `window`, the part that the front end hears, or
             `clip`, the mono mix of the whole clip.

@@ -26,7 +26,6 @@ class Noise(AudioCondition):
     is one of `level`, `dbfs` and `snr`.
 
     Args:
-        draws: number of noise waveforms.
         level: standard deviation, 1 is full scale; None is 1 unless another loudness is given.
         dbfs: root mean square in dB relative to full scale, so that 0 is level 1.
         snr: RMS of the image's own clip over that of the noise, in dB; the noise of each image is

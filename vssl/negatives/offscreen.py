@@ -24,7 +24,6 @@ class Offscreen(ClipCondition):
     draw).
 
     Args:
-        draws: number of choices per image.
         exclude: csv table of audible and visible labels, see `vssl.negatives.labels`. A clip with
             an audible label that is visible in the picture is drawn anew; all other choices are
             those without a table. For samples that it lacks the classes alone decide.

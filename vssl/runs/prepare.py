@@ -406,7 +406,12 @@ def _make(wanted: Wanted, rule: Rule) -> dict[str, Any]:
         return _row(wanted, FAULTY, str(error))
     for path in wanted.files:
         path.parent.mkdir(parents=True, exist_ok=True)
-    notes = [wanted.found.remark, *_remarks(facts)]
+    notes = [wanted.found.remark]
+    if facts.turned:
+        notes.append(f"turned upright by {90 * facts.turned} degrees")
+    if facts.pixel_aspect != 1:
+        across, down = facts.pixel_aspect.as_integer_ratio()
+        notes.append(f"pixels are {across}:{down}, and stay as they are stored")
     if picked.is_short:
         notes.append(f"{picked.slots} frames at 25 fps: the middle of them was taken")
     made = {
@@ -443,15 +448,6 @@ def _sound_around(frame: VideoFrame, facts: VideoFacts, rule: Rule) -> Samples:
     if not len(samples):
         raise VideoFileError(f"{facts.path}: has no sound around {frame.seconds:.3f} s.")
     return samples
-
-
-def _remarks(facts: VideoFacts) -> Iterator[str]:
-    """Oddities of a video that change nothing in what is made."""
-    if facts.turned:
-        yield f"turned upright by {90 * facts.turned} degrees"
-    if facts.pixel_aspect != 1:
-        shape = f"{facts.pixel_aspect.numerator}:{facts.pixel_aspect.denominator}"
-        yield f"pixels are {shape}, and stay as they are stored"
 
 
 def _row(wanted: Wanted, status: str, note: str = "") -> dict[str, Any]:
