@@ -162,7 +162,6 @@ def test_unusable_sounds(tmp_path: Path, name: str, content: bytes | None, messa
     refuse(tmp_path / name, message)
 
 
-@pytest.mark.parametrize("kept", [0.66, "but one byte"])
 @pytest.mark.parametrize(
     ("suffix", "subtype"),
     [
@@ -173,24 +172,24 @@ def test_unusable_sounds(tmp_path: Path, name: str, content: bytes | None, messa
         ("svx", "PCM_16"),
     ],
 )  # fmt: skip
-def test_cut_off_in_any_container(
-    tmp_path: Path, suffix: str, subtype: str, kept: float | str
-) -> None:
+def test_cut_off_in_any_container(tmp_path: Path, suffix: str, subtype: str) -> None:
     path = tmp_path / f"clip.{suffix}"
     soundfile.write(path, noise(30_000), 16_000, format=suffix, subtype=subtype)
     assert inspect_audio(path).length == read_clip(path).samples.shape[1]
     whole = path.read_bytes()
-    path.write_bytes(whole[: -1 if isinstance(kept, str) else int(kept * len(whole))])
-    refuse(path, "(is cut off|not readable as audio|holds no samples|cannot be dec)")
+    for kept in (int(0.66 * len(whole)), len(whole) - 1):
+        path.write_bytes(whole[:kept])
+        refuse(path, "(is cut off|not readable as audio|holds no samples|cannot be dec)")
 
 
-@pytest.mark.parametrize("bytes_lost", [1, 50, 5_000])
 @pytest.mark.parametrize("suffix", ["mp3", "flac"])
-def test_cut_off_without_a_length(tmp_path: Path, suffix: str, bytes_lost: int) -> None:
+def test_cut_off_without_a_length(tmp_path: Path, suffix: str) -> None:
     path = written_by_ffmpeg(tmp_path / f"clip.{suffix}", noise(30_000), streamed=True)
     assert inspect_audio(path).length == read_clip(path).samples.shape[1]
-    path.write_bytes(path.read_bytes()[:-bytes_lost])
-    refuse(path, "(is cut off|cannot be decoded to its end)")
+    whole = path.read_bytes()
+    for bytes_lost in (1, 50, 5_000):
+        path.write_bytes(whole[:-bytes_lost])
+        refuse(path, "(is cut off|cannot be decoded to its end)")
 
 
 @pytest.mark.parametrize("size", [0xFFFF_FFFF, 0x7FFF_F000, 0x8000_0000, 0])
@@ -235,13 +234,13 @@ def test_mp3_is_as_long_as_what_is_in_it(
         np.testing.assert_allclose(clip.samples[0], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("behind", [b"TAG" + bytes(125), b"APETAGEX" + bytes(range(200))])
-@pytest.mark.parametrize("before", [b"", b"ID3\4\0\0\0\0\2\0" + bytes(256)])
-def test_mp3_with_tags_is_whole(tmp_path: Path, before: bytes, behind: bytes) -> None:
+def test_mp3_with_tags_is_whole(tmp_path: Path) -> None:
     path = written_by_ffmpeg(tmp_path / "clip.mp3", noise(32_000))
-    whole = read_clip(path).samples
-    path.write_bytes(before + path.read_bytes() + behind)
-    np.testing.assert_array_equal(read_clip(path).samples, whole)
+    whole, content = read_clip(path).samples, path.read_bytes()
+    for before in (b"", b"ID3\4\0\0\0\0\2\0" + bytes(256)):
+        for behind in (b"TAG" + bytes(125), b"APETAGEX" + bytes(range(200))):
+            path.write_bytes(before + content + behind)
+            np.testing.assert_array_equal(read_clip(path).samples, whole)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.running import run_settings
+from tests.helpers.running import composed
 from vssl.config.build import build_reader
+from vssl.config.settings import DataSettings
 from vssl.data.base import DataError
 from vssl.data.listed import SampleList, write_samples
 from vssl.data.vggss import VGGSS
@@ -30,7 +31,8 @@ def entries(root: Path) -> list[dict[str, Any]]:
 
 def test_a_list_written_by_hand_is_the_test_set(vggss_folder: Path) -> None:
     (vggss_folder / "samples.json").write_text(json.dumps(entries(vggss_folder)))
-    reader = build_reader(run_settings("data=samples", f"data.root={vggss_folder}").data)
+    config = composed("data=samples", f"data.root={vggss_folder}")
+    reader = build_reader(DataSettings.of(config.data))
     assert isinstance(reader, SampleList)
     assert reader.check().samples == VGGSS(vggss_folder).check().samples
 

@@ -306,7 +306,6 @@ def test_noise_has_its_level() -> None:
 
 NAMES = [
     ((), "synthetic", "synthetic-v1-240-0"),
-    (("snr=0.0", "scenes=7"), "synthetic_snr0", "synthetic-v1-7-0-test-two_sources-snr0"),
     (
         ("snr=-2.5", "difficulty=overlap", "split=validation", "seed=3"),
         "synthetic_overlap_validation_snr-2.5",
