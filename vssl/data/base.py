@@ -186,7 +186,7 @@ class DatasetReader(ABC):
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder. Set data.root=<{self.name} folder>.")
         names = (self._annotation,) if self._annotation else self.annotation_names
-        for path in (self.root / name for name in names):
+        for path in (self.root / Path(name).expanduser() for name in names):
             if path.is_file():
                 return path
         raise DataError(

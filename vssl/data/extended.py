@@ -63,7 +63,7 @@ class Extended(DatasetReader):
         """Return the annotation file, and its entries before those of the pairs."""
         annotation, entries = super().read_entries()
         names = (self._pairs,) if self._pairs else self.pair_names
-        path = next((self.root / name for name in names if (self.root / name).is_file()), None)
+        path = next(filter(Path.is_file, (self.root / name for name in names)), None)
         if path is None:
             raise DataError(
                 f"{self.root}: holds no list of pairs ({' or '.join(names)}). Put SLAVC's there,"
