@@ -369,8 +369,8 @@ class TestRuns:
         """Also after a run on other negatives has left the tables."""
         options = (
             "model=ezvsl", f"model.weights={seeded_checkpoint('ezvsl')}", "data=vggss",
-            f"data.root={shared / 'data' / 'vggss_mini'}", *QUICK, "loader.batch_size=5",
-            "negatives.noise.draws=2",
+            f"data.root={shared / 'data' / 'vggss_mini'}", "data.limit=4", *QUICK,
+            "loader.batch_size=3", "negatives.noise.draws=2",
         )  # fmt: skip
         kept = ("cache=disk", f"cache.folder={tmp_path / 'cache'}")
         run(tmp_path / "other", *options[:-1], *kept, "negatives=silence")

@@ -118,20 +118,21 @@ class OpenBar(pl.Callback):
 
 
 class LoaderProgress(OpenBar, ProgressBar):
-    """A bar for each loader in turn; it counts sounds or images, not batches."""
+    """A bar for the sounds, then one for the images; it counts them, not batches."""
 
     def disable(self) -> None:
         """Draw nothing: in processes but the first."""
         show_progress(False)
 
     def on_test_batch_start(
-        self, trainer: Any, pl_module: object, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: Any, pl_module: object, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        """Open the bar of a loader."""
-        if batch_idx == 0:
-            batches = trainer.test_dataloaders[dataloader_idx].batches
+        """Open the bar of the sounds or the images with their first batch."""
+        batches = trainer.test_dataloaders.batches
+        data = batches[batch_idx][0]
+        if batch_idx == 0 or data is not batches[batch_idx - 1][0]:
             name = "sounds" if isinstance(batch, list) else "images"
-            self.open_bar(name, sum(map(len, batches)))
+            self.open_bar(name, sum(len(places) for each, places in batches if each is data))
 
     def on_test_batch_end(
         self, trainer: object, pl_module: object, outputs: object, batch: Any, *_: Any, **__: Any
