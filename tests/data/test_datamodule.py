@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.helpers.drawn import write_tone
 from tests.reference.spectrogram import log_spectrogram
 from vssl.audio import CenterWindow, MiddleWindow, SpanWindow, WholeClip, read_clip
-from vssl.data.datamodule import LocalizationDataModule, own_batches
+from vssl.data.datamodule import LocalizationDataModule, UnpaddedBatchSampler
 from vssl.data.dataset import AudioDataset, ImageDataset
 from vssl.data.is3 import IS3
 from vssl.frontends import FrontEnd, LogSpectrogram, MelSpectrogram, RawWaveform
@@ -51,14 +51,19 @@ def test_shares_partition_the_items(
             match=f"at least one item per process, but got {length} items for {world_size} proc"
             f".*trainer.devices={length} or fewer",
         ):
-            own_batches(length, batch_size, rank=0, world_size=world_size)
+            UnpaddedBatchSampler(length, batch_size, rank=0, world_size=world_size)
         return
 
-    def batches(**options: Any) -> list[list[list[int]]]:
-        return [
-            own_batches(length, batch_size, rank=r, world_size=world_size, parts=parts, **options)
+    def batches(**options: object) -> list[list[list[int]]]:
+        samplers = [
+            UnpaddedBatchSampler(
+                length, batch_size, rank=r, world_size=world_size, parts=parts, **options
+            )
             for r in range(world_size)
         ]
+        found = [list(sampler) for sampler in samplers]
+        assert [len(sampler) for sampler in samplers] == [len(each) for each in found]
+        return found
 
     everything = batches()
     shares = [[item for batch in share for item in batch] for share in everything]
@@ -75,10 +80,11 @@ def test_shares_partition_the_items(
         assert some == ([b for b in share if wanted & set(b)] or share[-1:])
 
 
-def test_there_are_no_batches_of_nothing() -> None:
-    assert own_batches(5, 2) == [[0, 1], [2, 3], [4]]
+def test_sampler_can_be_read_again_but_not_be_of_nothing() -> None:
+    sampler = UnpaddedBatchSampler(5, 2)
+    assert list(sampler) == list(sampler) == [[0, 1], [2, 3], [4]]
     with pytest.raises(ValueError, match="at least one item per process, but got 0 items"):
-        own_batches(0, 2)
+        UnpaddedBatchSampler(0, 2)
 
 
 @pytest.fixture

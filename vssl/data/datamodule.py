@@ -1,14 +1,15 @@
-"""Lightning datamodule of an evaluation, and batches that are neither padded nor repeated."""
+"""Lightning datamodule of an evaluation, and a sampler that neither pads nor repeats."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+from torch.utils.data import Sampler
 
 from vssl.core.errors import UsageError
 from vssl.data.dataset import AudioDataset, ImageDataset
@@ -16,15 +17,7 @@ from vssl.data.loader import AHEAD, BatchLoader
 from vssl.negatives.plan import AudioPlan
 
 
-def own_batches(
-    length: int,
-    batch_size: int,
-    *,
-    rank: int = 0,
-    world_size: int = 1,
-    parts: Sequence[int] = (),
-    wanted: Collection[int] | None = None,
-) -> list[list[int]]:
+class UnpaddedBatchSampler(Sampler[list[int]]):
     """Batches of a contiguous share of the items per process; shares differ by at most one.
 
     torch's own distributed sampler repeats items, which biases every mean. `wanted` leaves out
@@ -35,29 +28,46 @@ def own_batches(
         batch_size: items of a batch; the last one may have fewer.
         rank: this process, from 0.
         world_size: number of processes.
-        parts: sizes of consecutive parts, which share no batch.
+        parts: sizes of consecutive parts, which share no batch; None for one part.
         wanted: needed items, None for all. Batches without any are left out. If none is needed, the
             last batch stays, because Lightning requires one.
 
     Raises:
         UsageError: when a process would get no item.
     """
-    if length < world_size:
-        raise UsageError(
-            f"Expected at least one item per process, but got {length} items for"
-            f" {world_size} processes. Use trainer.devices={max(length, 1)} or fewer."
-        )
-    share = range(length * rank // world_size, length * (rank + 1) // world_size)
-    ends = [end for end in accumulate(parts) if share.start < end < share.stop]
-    batches = [
-        list(range(n, min(n + batch_size, end)))
-        for begin, end in pairwise([share.start, *ends, share.stop])
-        for n in range(begin, end, batch_size)
-    ]
-    if wanted is not None:
-        needed = set(wanted)
-        batches = [b for b in batches if not needed.isdisjoint(b)] or batches[-1:]
-    return batches
+
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        parts: Sequence[int] | None = None,
+        wanted: Collection[int] | None = None,
+    ) -> None:
+        if length < world_size:
+            raise UsageError(
+                f"Expected at least one item per process, but got {length} items for"
+                f" {world_size} processes. Use trainer.devices={max(length, 1)} or fewer."
+            )
+        share = range(length * rank // world_size, length * (rank + 1) // world_size)
+        ends = [end for end in accumulate(parts or ()) if share.start < end < share.stop]
+        batches = [
+            list(range(n, min(n + batch_size, end)))
+            for begin, end in pairwise([share.start, *ends, share.stop])
+            for n in range(begin, end, batch_size)
+        ]
+        if wanted is not None:
+            needed = set(wanted)
+            batches = [b for b in batches if not needed.isdisjoint(b)] or batches[-1:]
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._batches)
 
 
 class LocalizationDataModule(pl.LightningDataModule):
@@ -100,24 +110,25 @@ class LocalizationDataModule(pl.LightningDataModule):
         trainer, images, sounds = self.trainer, self._images, self._sounds
         size, audio_size = self._sizes
         rank, processes = 0, 1
+        threads = ThreadPoolExecutor(self._num_workers) if self._num_workers else None
+        readers: list[Any] = [images] if sounds is None else [images, sounds]
+        for each in readers:
+            each.threads = threads
         if trainer is not None:
             rank, processes = trainer.global_rank, trainer.world_size
-            pinned = trainer.strategy.root_device.type == "cuda"
-            images.pinned = pinned
-            if sounds is not None:
-                sounds.pinned = pinned
-        threads = ThreadPoolExecutor(self._num_workers) if self._num_workers else None
-        images.threads = threads
+            for each in readers:
+                each.pinned = trainer.strategy.root_device.type == "cuda"
         shares = [
-            own_batches(len(images), size, rank=n, world_size=processes, wanted=self._wanted)
+            UnpaddedBatchSampler(
+                len(images), size, rank=n, world_size=processes, wanted=self._wanted
+            )
             for n in range(processes)
         ]
         batches: list[tuple[Any, list[int]]] = [(images, batch) for batch in shares[rank]]
         if sounds is not None and len(self._known_sounds) < len(sounds):
-            sounds.threads = threads
             done = [number for share in shares for batch in share for number in batch]
             heard = set(np.unique(self._plan.index[done]).tolist()) - self._known_sounds
-            own = own_batches(
+            own = UnpaddedBatchSampler(
                 len(sounds), audio_size, rank=rank, world_size=processes,
                 parts=self._plan.parts, wanted=heard,
             )  # fmt: skip
