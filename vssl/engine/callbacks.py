@@ -27,7 +27,7 @@ class RecordWriter(pl.Callback):
 
     Memory stays flat for any number of samples: one shard is written, by a thread beside the
     networks, while the next one grows. A killed run loses at most `seconds` of work, an interrupted
-    one nothing. Samples in earlier shards, at the positions `recorded`, are not written again.
+    one nothing.
 
     Maps out of the model's range end the run; `names` are of all samples, for messages. The first
     batch is written at once, so that a faulty model runs no longer.
@@ -39,13 +39,11 @@ class RecordWriter(pl.Callback):
         shards: Shards,
         *,
         names: Sequence[str],
-        recorded: Sequence[int] = (),
         seconds: float = 30.0,
     ) -> None:
         self._collector, self._localizer = module.collector, module.localizer
         self._shards = shards
         self._names = names
-        self._recorded = torch.tensor(list(recorded), dtype=torch.int64)
         self._seconds = seconds
         self._written = -math.inf
         self._thread = ThreadPoolExecutor(1)
@@ -89,10 +87,7 @@ class RecordWriter(pl.Callback):
     ) -> None:
         names, localizer = [self._names[n] for n in index.tolist()], self._localizer
         check_map_range(maps, localizer.model.value_range, names, model=localizer.name)
-        new = ~torch.isin(index, self._recorded)
-        if new.any():
-            seen = None if object_maps is None else object_maps[new]
-            self._shards.write(index[new], maps[new], seen)
+        self._shards.write(index, maps, object_maps)
 
 
 class OpenBar(pl.Callback):

@@ -138,7 +138,7 @@ def record(
         writer = RecordWriter(
             module, shards,
             names=[sample.sample_id for sample in data.samples],
-            recorded=recorded, seconds=settings.shard_seconds,
+            seconds=settings.shard_seconds,
         )  # fmt: skip
         bars: list[Callback] = [LoaderProgress()] if settings.trainer.progress_bar else []
         trainer = build.build_trainer(settings.trainer, loggers=loggers, callbacks=[writer, *bars])
