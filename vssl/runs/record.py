@@ -170,10 +170,7 @@ def record(
 def _with_stored_maps(
     settings: RunSettings, model: StoredMaps, data: CheckedData, plan: AudioPlan
 ) -> tuple[CheckedData, AudioPlan]:
-    """Check the maps of a run; samples without theirs are left out, where that is asked for.
-
-    The others keep the negatives that were planned, since theirs are the maps that are stored.
-    """
+    """Check the maps of a run; samples without theirs are left out, where that is asked for."""
     _check_exported(settings, plan)
     skip = settings.model.group.get("missing") == "skip"
     report = model.check([s.sample_id for s in data.samples], plan.pairings, skip=skip)
@@ -190,6 +187,7 @@ def _with_stored_maps(
     if problems:
         _log.warning("%d samples lack maps and are left out", len(problems))
         left_out = pc.is_in(plan.manifest["sample_id"], pa.array([*report.missing], pa.string()))
+        # the others keep their planned negatives, whose maps are the ones that are stored
         rows = plan.manifest.filter(pc.invert(left_out))
         plan = replace(plan, index=plan.index[kept], manifest=rows)
     data = replace(

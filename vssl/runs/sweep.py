@@ -260,16 +260,12 @@ def _gpus(request: DeviceRequest, who: str) -> Iterator[None]:
 
 
 def _run_in_process(work: Callable[..., None], *arguments: Any) -> int | None:
-    """Run a function in a forked process; return its exit status, negative for a signal.
-
-    Raises:
-        KeyboardInterrupt: after the process has been interrupted and has ended.
-    """
+    """Run a function in a forked process; return its exit status, negative for a signal."""
     process: Any = start_process_server().Process(target=_in_process, args=(work, *arguments))
     try:
         process.start()
         process.join()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # passed on, so that the job closes its files
         if process.pid is not None and process.is_alive():
             os.kill(process.pid, signal.SIGINT)
             process.join(_PATIENCE)
