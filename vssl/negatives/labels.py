@@ -24,10 +24,7 @@ class LabelTable:
     visible: dict[str, set[str]]
 
     def lacking(self, ids: Sequence[str], *, key: str) -> list[str]:
-        """Samples that the table does not list; UsageError if these are all.
-
-        `key` is the configuration key, for messages.
-        """
+        """Samples that the table does not list; UsageError if these are all."""
         unknown = [each for each in ids if each not in self.audible and each not in self.visible]
         if ids and len(unknown) == len(ids):
             raise UsageError(

@@ -39,10 +39,8 @@ from vssl.videos import VideoFacts, VideoFrame, frame_at, frame_in_slot, video_f
 _log = logging.getLogger(__name__)
 
 FOLDER = "prepared"
-RULE_FILE, REPORT_FILE, IDS_FILE = (
-    f"{FOLDER}/{name}" for name in ("rule.json", "prepare_report.csv", "ids.txt")
-)
-LOCK_FILE = f"{FOLDER}/lock"
+RULE_FILE, REPORT_FILE = f"{FOLDER}/rule.json", f"{FOLDER}/prepare_report.csv"
+IDS_FILE, LOCK_FILE = f"{FOLDER}/ids.txt", f"{FOLDER}/lock"
 """Below the test set's folder, in which readers look for tables and annotations."""
 FRAMES, SOUNDS = "frames", "audio"
 SAMPLES_FILE, VIDEOS_FILE = "samples.csv", "videos.csv"
