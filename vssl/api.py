@@ -21,7 +21,7 @@ from torch.backends import cudnn
 from torch.backends.cuda import matmul
 from torchmetrics import Metric
 
-from vssl.config.compose import given_config, quoted, run_folder
+from vssl.config.compose import composed_config, quoted, run_folder
 from vssl.config.identity import described
 from vssl.config.options import check_options
 from vssl.config.recipes import as_recipe, with_network
@@ -142,11 +142,11 @@ def evaluate(
     words += [] if folder is None else [f"output_dir={quoted(folder)}"]
     words += _model_words(model, weights, frontend, image, value_range, name)
     words += _data_words(data, root, folder)
-    more = _listed(overrides)
+    more = _options(overrides)
     if isinstance(data, DatasetReader) and any(str(word).startswith("data.") for word in more):
         raise UsageError("data: a reader has its options already. Give them to its class.")
     with _undisturbed():
-        config = given_config("evaluate", [*words, *more])
+        config = composed_config("evaluate", [*words, *more])
         settings = RunSettings.of(config)
         group = _added("negatives", chosen, settings.negatives.group)
         scoring = _scoring_with(settings.scoring, chosen)
@@ -210,9 +210,9 @@ def score(
     """
     folder = _folder_of(run)
     chosen = _chosen(threshold=threshold, metrics=metrics)
-    words = [f"run={quoted(folder)}", *_words(chosen, calibration), *_listed(overrides)]
+    words = [f"run={quoted(folder)}", *_words(chosen, calibration), *_options(overrides)]
     with _undisturbed():
-        config = given_config("rescore", words)
+        config = composed_config("rescore", words)
         check_options(config)
         settings = _scoring_with(ScoringSettings.of(config), chosen)
         check_records(folder)
@@ -290,6 +290,17 @@ def _listed(given: Any) -> list[Any]:
     # a torchmetrics.Metric has `__iter__`, which raises
     one = isinstance(given, (str, Metric)) or not isinstance(given, Iterable)
     return [given] if one else list(given)
+
+
+def _options(given: Any) -> list[str]:
+    overrides = _listed(given)
+    for each in overrides:
+        if not isinstance(each, str):
+            raise UsageError(
+                "Expected `overrides` to be options as on the command line, such as"
+                f" ['data.scenes=6'], but got {each!r}."
+            )
+    return overrides
 
 
 class _TemporaryFolder:
