@@ -298,6 +298,7 @@ def test_objects_are_known_by_all_of_their_settings() -> None:
     assert described(first) == described(other.train())
     other.scale = 2.0
     assert described(first) != described(other)
+    assert described(lambda: None) != described(lambda: None), "what cannot be read is no other's"
     # written down where that makes them again, else kept
     fixed = as_recipe(FixedThreshold(value=0.7, name="strict"))
     assert fixed == {
@@ -480,6 +481,7 @@ FAULTS = {
     "a negative that is not there": ({"negatives": ["silense"]}, "Did you mean `silence`"),
     "a threshold that is none": ({"threshold": 0.5}, "Expected `threshold` to be names"),
     "an option that is not there": ({"overrides": ["data.scens=1"]}, "Did you mean data.scenes"),
+    "a launcher that is not there": ({"overrides": "hydra/launcher=jolib"}, "mean `joblib`"),
     "options of a reader": ({"data": VGGSS("x"), "overrides": ["data.missing=skip"]},
                             "a reader has its options already"),
     "several devices": ({"overrides": "trainer=ddp_sim"}, "a run from Python has one device"),

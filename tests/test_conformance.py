@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from tests.helpers.drawn import draw_avsbench, draw_flickr, draw_music_duet, draw_vggss
-from tests.helpers.running import composed, run_settings, scoring_settings
+from tests.helpers.running import LEAN, composed, run_settings, scoring_settings
 from vssl.config.build import (
     build_conditions,
     build_frontends,
@@ -80,7 +80,7 @@ def test_negatives(condition: AudioCondition) -> None:
 
 @pytest.mark.parametrize("name", [each for each in group_names("model") if each not in ELSEWHERE])
 def test_models(name: str) -> None:
-    settings = run_settings(f"model={name}")
+    settings = run_settings(f"model={name}", *LEAN)
     transform, _ = build_transforms(settings)
     size = transform(torch.rand(3, 90, 120)).shape[-1]
     frontend = build_frontends(settings, ()).get(POSITIVE)
@@ -110,7 +110,7 @@ def test_readers(name: str, vggss_folder: Path, is3_folder: Path, tmp_path: Path
     listed = VGGSS(vggss_folder).check().samples
     (tmp_path / write_samples(listed, tmp_path)).rename(tmp_path / "samples.json")
     option = f"data.root={roots[name]}" if name in roots else "data.scenes=3"
-    check_reader(build_reader(run_settings(f"data={name}", option).data))
+    check_reader(build_reader(run_settings(f"data={name}", option, *LEAN).data))
 
 
 class Mean(ConsensusIoU):

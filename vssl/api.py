@@ -419,11 +419,7 @@ def _contents(settings: RunSettings, chosen: Mapping[str, _Chosen]) -> dict[str,
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Leave torch, Lightning and warnings of the program as they were; one thread at a time.
-
-    Raises:
-        KeyboardInterrupt: where Lightning makes it a SystemExit.
-    """
+    """Leave torch, Lightning and warnings of the program as they were; one thread at a time."""
     backends: tuple[Any, Any] = cudnn, matmul
     lightning = logging.getLogger("pytorch_lightning")
     with _ALONE, warnings.catch_warnings():
@@ -434,7 +430,7 @@ def _undisturbed() -> Iterator[None]:
         try:
             yield
         except SystemExit as error:
-            if was_interrupted(error):
+            if was_interrupted(error):  # of which Lightning makes a SystemExit
                 raise KeyboardInterrupt from error
             raise
         finally:

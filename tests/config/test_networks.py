@@ -241,6 +241,7 @@ class TestCompile:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+        monkeypatch.setattr("torch._inductor.config.compile_threads", 1)  # in this process
         torch.compiler.reset()
         # batches of one: compiling takes seconds for each batch size
         options = (*small, *of(vggss_folder), "loader.batch_size=1", "loader.audio_batch_size=1")

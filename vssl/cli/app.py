@@ -50,11 +50,10 @@ def console_script(config_name: str) -> Callable[[Callable[[], Any]], Callable[[
 
 
 class _Words(argparse.ArgumentParser):
-    """A parser of `RUN ...` that takes `key=value`, as vssl-evaluate does, for every option.
+    """A parser of `RUN ...` that takes `key=value`, as vssl-evaluate does, for every option."""
 
-    `output_dir=DIR` is `--output DIR`, `threshold=[a,b]` is `--threshold a --threshold b`, and
-    `runs=DIR` a folder. Only commands that take runs use it: elsewhere such words are overrides.
-    """
+    # output_dir=DIR is --output DIR, threshold=[a,b] is --threshold a --threshold b, and runs=DIR a
+    # folder; only of commands that take runs: elsewhere such words are overrides
 
     def parse_known_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
         words = sys.argv[1:] if args is None else list(args)

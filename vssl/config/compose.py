@@ -15,11 +15,10 @@ from typing import Any
 import hydra
 import yaml
 from hydra import compose, initialize_config_module
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -110,13 +109,13 @@ def bundled_weights(name: str) -> str:
 
 
 @contextmanager
-def _initialized() -> Iterator[ConfigLoader]:
+def _initialized() -> Iterator[None]:
     """Hydra for vssl's configurations; another application of Hydra's that calls this goes on."""
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module("vssl.conf", version_base="1.3"):
-            yield GlobalHydra.instance().config_loader()
+            yield
     finally:
         if outer is not None:
             GlobalHydra.instance().initialize(outer)
@@ -135,10 +134,9 @@ def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
         raise UsageError(fault_of(error, name, overrides)) from error
 
 
-def group_names(group: str) -> list[str]:
-    """Names of the configurations of a group, in alphabetical order."""
-    with _initialized() as loader:
-        return [str(name) for name in loader.get_group_options(group)]
+def group_names(group: str, arguments: Sequence[str] = ()) -> list[str]:
+    """Names of the configurations of a group, with those of folders on a command line, sorted."""
+    return sorted({file.stem for file in group_files(group, arguments)})
 
 
 def whole_group(group: str) -> str:
@@ -179,11 +177,13 @@ def fault_of(error: BaseException, name: str, overrides: Sequence[str]) -> str:
     text = "\n".join(dict.fromkeys(str(fault).partition("\nSee https")[0] for fault in faults))
     if member := re.search(r"Could not (?:find|load) '([\w/]+)/([^'/]*)'", text):
         group, word = member.groups()
-        names = sorted({file.stem for file in group_files(group, overrides)})
+        names = set(group_names(group, overrides))
+        names.update(*(f.options or () for f in faults if isinstance(f, MissingConfigException)))
         own = f" One of your own, FOLDER/{group}/{word}.yaml, is found with --config-dir FOLDER."
         if word not in names:
-            text = f"Expected `{group}` to be one of {', '.join(names)}, but got `{word}`."
-            return text + (did_you_mean(word, names) or own)
+            listed = ", ".join(sorted(names))
+            hint = did_you_mean(word, names) or own
+            return f"Expected `{group}` to be one of {listed}, but got `{word}`.{hint}"
     key = re.search(r"Could not override '([^']+)'", text)
     return f"{text}{_what_exists(key[1], text, name, overrides)}" if key else text
 

@@ -306,10 +306,8 @@ def check_options(config: DictConfig) -> None:
 
 
 def _matching_values(config: DictConfig, patterns: Iterable[str]) -> list[tuple[str, str, Any]]:
-    """Patterns that match keys, with the keys and their values, in the order of the patterns.
-
-    Every node is looked at once: OmegaConf is slow, and there are hundreds of patterns.
-    """
+    """Patterns that match keys, with the keys and their values, in the order of the patterns."""
+    # every node is looked at once: OmegaConf is slow, and there are hundreds of patterns
     places = {pattern: place for place, pattern in enumerate(patterns)}
     found: list[tuple[str, str, Any]] = []
 
