@@ -22,7 +22,7 @@ import torch
 from omegaconf import OmegaConf
 
 from tests.helpers.drawn import draw_is3, write_tone
-from tests.helpers.running import HEARS, LEAN, command, composed, guided_by, run, run_settings
+from tests.helpers.running import HEARS, LEAN, command, composed, guided_by, run
 from tests.reference import formulas
 from vssl.analysis.protocol_audit import CORRECTED, HEADLINE, TOGETHER
 from vssl.config.build import policies_named
@@ -450,8 +450,13 @@ class TestModels:
             assert [kind for kind, _ in found.values()] == ["localization", "network"], model
 
 
-SWITCHES = run_settings("protocol=released").protocol.switches
-"""The switches under protocol=released."""
+def switches_of(protocol: str) -> Mapping[str, Any]:
+    """The switches of a protocol."""
+    group: Any = OmegaConf.to_container(composed(f"protocol={protocol}", name="models").protocol)
+    return ProtocolSettings.of(group).switches
+
+
+SWITCHES = switches_of("released")
 
 
 class TestRefusals:
@@ -524,10 +529,9 @@ class TestRefusals:
 def test_the_experiment_s_sweep_is_over_the_switches() -> None:
     path = Path(__file__).resolve().parents[2] / "conf" / "experiment" / "protocol_audit.yaml"
     swept = str(OmegaConf.load(path).hydra.sweeper.params.protocol).split(",")
-    corrected = run_settings().protocol.switches
+    corrected = switches_of("corrected")
     assert swept[:2] == ["corrected", "released"]
     for choice in swept[2:]:
         switch = choice.removeprefix("switch/")
-        group = OmegaConf.to_container(composed(f"protocol={choice}", name="models").protocol)
-        found = ProtocolSettings.of(group).switches
+        found = switches_of(choice)
         assert found == {**corrected, switch: SWITCHES[switch]}
