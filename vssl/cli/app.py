@@ -105,7 +105,7 @@ def command_parser(
     overrides: str | None = None,
     thresholds: Sequence[str] = (),
     output: str | None = None,
-    config_dir: bool = False,
+    config_dir: bool = True,
     resampling: bool = False,
 ) -> argparse.ArgumentParser:
     """Return a parser with the options that commands share; each adds its own.

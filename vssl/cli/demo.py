@@ -23,7 +23,6 @@ def main() -> None:
         example="vssl-demo --model tiny_deaf; vssl-demo --model ezvsl --weights ezvsl.pth"
         " --calibration RUN",
         overrides="paths.weights=DIR data=vggss data.root=DIR protocol=released",
-        config_dir=True,
     )
     parser.add_argument(
         "--model", default="tiny_san", metavar="NAME", help="shown first (tiny_san)"
