@@ -174,7 +174,8 @@ def fault_of(error: BaseException, name: str, overrides: Sequence[str]) -> str:
         if isinstance(fault, OSError) and not isinstance(fault, HydraException):
             cause = fault.strerror or " ".join(str(fault).split()) or type(fault).__name__
             return f"{os.fsdecode(fault.filename)}: {cause}" if fault.filename else cause
-    text = "\n".join(dict.fromkeys(str(fault).partition("\nSee https")[0] for fault in faults))
+    texts = dict.fromkeys(str(fault).partition("\nSee https")[0] for fault in faults)
+    text = "\n".join(filter(None, texts))
     if member := re.search(r"Could not (?:find|load) '([\w/]+)/([^'/]*)'", text):
         group, word = member.groups()
         names = set(group_names(group, overrides))
