@@ -22,7 +22,7 @@ from torch.backends.cuda import matmul
 from torchmetrics import Metric
 
 from vssl.config.compose import composed_config, quoted, run_folder
-from vssl.config.identity import described
+from vssl.config.identity import described, weights_key
 from vssl.config.options import check_options
 from vssl.config.recipes import as_recipe, with_network
 from vssl.config.settings import DataSettings, NegativesSettings, RunSettings, ScoringSettings
@@ -143,7 +143,7 @@ def evaluate(
     words += _model_words(model, weights, frontend, image, value_range, name)
     words += _data_words(data, root, folder)
     more = _options(overrides)
-    if isinstance(data, DatasetReader) and any(str(word).startswith("data.") for word in more):
+    if isinstance(data, DatasetReader) and any(word.startswith("data.") for word in more):
         raise UsageError("data: a reader has its options already. Give them to its class.")
     with _undisturbed():
         config = composed_config("evaluate", [*words, *more])
@@ -353,7 +353,9 @@ def _model_words(
             raise UsageError(
                 f"{', '.join(unused)}: is of a network, but model={model} is a name. Leave it out."
             )
-        return [f"model={model}", *_weights_words(weights)]
+        files = weights if isinstance(weights, Mapping) else {"": weights}
+        named = (f"{weights_key(part)}={quoted(p)}" for part, p in files.items() if p is not None)
+        return [f"model={model}", *named]
     if not isinstance(model, nn.Module):
         raise UsageError(
             f"Expected `model` to be a name or a torch.nn.Module, but got {type(model).__name__}."
@@ -365,15 +367,6 @@ def _model_words(
     words = [f"model={like}", f"model.name={quoted(name or type(model).__name__)}"]
     words += ["model.weights=null", "model.sha256=null", "cache=off"]
     return words + ([f"model/image={image}"] if isinstance(image, str) else [])
-
-
-def _weights_words(weights: Paths | Mapping[str, Paths] | None) -> list[str]:
-    """The option `model.weights` on a command line: one file, or files by part."""
-    if weights is None:
-        return []
-    if not isinstance(weights, Mapping):
-        return [f"model.weights={quoted(weights)}"]
-    return [f"model.weights.{part}={quoted(path)}" for part, path in weights.items()]
 
 
 def _data_words(data: Any, root: Paths | None, folder: Path | None) -> list[str]:
