@@ -33,7 +33,6 @@ from vssl.models.baselines import (
     smaller_first,
 )
 from vssl.models.rcgrad import RCGrad, RCGradRaw
-from vssl.models.resnet import ResNet18
 from vssl.models.weights import load_weights
 from vssl.types import POSITIVE, ImageBatch
 
@@ -194,18 +193,6 @@ def test_rcgrad_is_grad_cam_of_the_audio_vector(
         largest = float(grad_cam.max())
         assert largest > 1
         torch.testing.assert_close(found[:, k], grad_cam, rtol=0, atol=1e-6 * largest)
-
-
-def test_resnet_has_the_names_of_torchvision(shared: Path) -> None:
-    layouts = json.loads((shared / "golden" / "checkpoint_layouts.json").read_text())
-    expected = {
-        entry["key"]: entry["shape"]
-        for entry in layouts["object_saliency"]["keys"]
-        if not entry["key"].startswith("fc.")
-    }
-    found = {key: list(value.shape) for key, value in ResNet18().state_dict().items()}
-    assert found == expected
-    assert list(found) == list(expected)
 
 
 BASELINES: dict[str, Baseline] = {
