@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from tests.helpers.more_models import read_golden
 from tests.helpers.running import run_settings
+from tests.reference.contents import fill, golden_contents
 from vssl.audio import read_clip
 from vssl.config.build import build_frontends, build_transforms
 from vssl.config.networks import make_network
@@ -25,7 +25,7 @@ from vssl.frontends import FrontEnd
 from vssl.images import decode_image, prepare, read_bytes
 from vssl.models.checkpoints import WeightsError
 from vssl.models.denseav import AudioAligner, DenseAV
-from vssl.models.weights import load_weights, match_content
+from vssl.models.weights import match_content
 from vssl.testing import check_model
 from vssl.types import POSITIVE, AudioClip
 
@@ -77,14 +77,12 @@ def small_network() -> DenseAV:
 
 
 class TestGoldens:
-    def test_maps_are_the_authors(
-        self, shared: Path, more_checkpoints: Callable[..., dict[str, Path]], frontend: FrontEnd
-    ) -> None:
+    def test_maps_are_the_authors(self, shared: Path, tmp_path: Path, frontend: FrontEnd) -> None:
         """Without class vectors, and with them, which add a constant."""
         settings = run_settings("model=denseav")
         network = make_network(settings.model).eval()
-        report = load_weights(network, more_checkpoints("denseav")["model"])
-        assert sorted(report.ignored) == ["audio_model.model.masked_spec_embed", "sim_cal.w"]
+        match = fill(network, golden_contents(shared, "denseav", tmp_path)["model"])
+        assert sorted(match.ignored) == ["audio_model.model.masked_spec_embed", "sim_cal.w"]
         golden = read_golden(shared, "denseav", "vggss_mini", "similarity_maps")
         sample_id = str(golden["ids"][0])
         path = shared / "data/vggss_mini/frames" / f"{sample_id}.jpg"
