@@ -1,4 +1,4 @@
-"""Compiled kernels and masks as bits: against numpy, torch, scikit-learn and repeated rows."""
+"""Compiled kernels and masks as bits: against numpy and torch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from vssl.kernels import kth_largest, mean_of_largest, pack_above
 from vssl.maps import MAP_TRANSFORMS, object_guided, transform_maps, upsample
 from vssl.masks import PackedMasks, PackedTruth
-from vssl.metrics.ranking import detection_statistics, rank_statistics, weighted_quantile
+from vssl.metrics.ranking import rank_statistics
 from vssl.records.binarize import Binarized
 
 Array = npt.NDArray[Any]
@@ -291,46 +290,3 @@ def test_95_percent_is_met_exactly(positives: int, weight: int) -> None:
         np.full((1, 1), float(weight)),
     )  # fmt: skip
     assert found[0, 2] == (needed - 1) / positives
-
-
-@pytest.mark.parametrize("levels", [1, 4, 1000])
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_statistics_of_resamples_are_those_of_repeated_rows(levels: int, kind: Any) -> None:
-    """Scikit-learn on repeated rows; more resamples than are worked on side by side."""
-    random = np.random.default_rng(levels)
-    count, images, resamples = 40, 9, 70
-    values = np.sort(random.integers(levels, size=count))[::-1] / levels
-    positive, unit = random.random(count) < 0.5, random.integers(images, size=count)
-    weights = random.multinomial(images, np.full(images, 1 / images), size=resamples).astype(kind)
-    if kind == np.uint16:
-        weights[:, 0] *= 300  # as no byte holds it
-    ends = np.append(np.flatnonzero(np.diff(values)) + 1, count)
-    place = np.where(positive, np.cumsum(positive) - 1, -1)
-    success = random.random((int(positive.sum()), 2)) < 0.6
-    ranks = rank_statistics(ends, positive, unit, weights)
-    found = detection_statistics(ends, place, success, unit, weights)
-    middle = weighted_quantile(values[::-1].copy(), unit[::-1].copy(), weights, 0.3)
-    for b, times in enumerate(weights.astype(int)[:, unit]):
-        rows = np.repeat(np.arange(count), times)
-        own, value = positive[rows], values[rows]
-        assert middle[b] == pytest.approx(np.quantile(value, 0.3), abs=1e-12)
-        if own.all() or not own.any():
-            assert np.isnan(ranks[b]).all()
-            assert np.isnan(found[b]).all() == (not own.any())
-            continue
-        assert ranks[b, 0] == pytest.approx(roc_auc_score(own, value), abs=1e-12)
-        assert ranks[b, 1] == pytest.approx(average_precision_score(own, value), abs=1e-12)
-        alarms, hits, _ = roc_curve(own, value, drop_intermediate=False)
-        assert ranks[b, 2] == alarms[np.argmax(100 * hits >= 95 - 1e-9)]
-        assert ranks[b, 3] == pytest.approx(1 - (hits - alarms).max(), abs=1e-12)
-        for t in range(2):
-            hit = own & success[place[rows], t]
-            fired = value >= np.unique(value[own])[:, None]  # thresholds at which recall moves
-            true, false = (fired & hit).sum(axis=1), (fired & ~hit).sum(axis=1)
-            missed = (~fired & own).sum(axis=1)
-            precision, recall = true / (true + false), true / np.maximum(true + missed, 1)
-            highest = np.maximum.accumulate(precision)
-            area = (highest * (recall - np.append(recall[1:], 0.0))).sum()
-            assert found[b, t, 0] == pytest.approx(area, abs=1e-12)
-            f1 = 2 * true / (2 * true + false + missed)
-            assert found[b, t, 1] == pytest.approx(f1.max(), abs=1e-12)

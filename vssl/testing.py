@@ -105,10 +105,18 @@ def check_metric(metric: ReportedMetric) -> None:
                 f"{value:g} is outside of its bounds {metric.bounds}",
             )
     if isinstance(metric, MeanMetric):
-        _check_undefined(metric, expect)
+        _check_from_column(metric, expect)
         _check_packed(metric, inputs, expect)
     if isinstance(metric, CurveMetric):
-        _check_curves(metric, inputs, expect)
+        curves = metric.measure(*inputs)
+        expect(
+            curves.shape == (_COUNT, metric.points) and curves.dtype == torch.float32,
+            f"measure gives {list(curves.shape)} {curves.dtype}, not [N, {metric.points}] float32",
+        )
+    if isinstance(metric, (MapMetric, CurveMetric)):
+        undefined, others = _with_hole(metric.measure, inputs)
+        expect(undefined, "a map that holds NaN has a defined value")
+        expect(others, "a map that holds NaN changes the values of others")
     if isinstance(metric, SetMetric):
         hole = (torch.tensor([math.nan]), torch.tensor([True]), torch.tensor([True]))
         with_hole = tuple(torch.cat([own, one]) for own, one in zip(inputs, hole, strict=True))
@@ -116,34 +124,17 @@ def check_metric(metric: ReportedMetric) -> None:
         expect(_same(whole, value), "a NaN among its values changes it")
 
 
-def _check_curves(metric: CurveMetric, inputs: Update, expect: Expect) -> None:
-    """A curve is `[T]` float32, of its own map alone, and NaN for a map that holds NaN."""
-    curves = metric.measure(*inputs)
-    expect(
-        curves.shape == (_COUNT, metric.points) and curves.dtype == torch.float32,
-        f"measure gives {list(curves.shape)} {curves.dtype}, not [N, {metric.points}] float32",
-    )
-    undefined, others = _with_hole(metric.measure, inputs)
-    expect(undefined, "a map that holds NaN has a curve")
-    expect(others, "a map that holds NaN changes the curves of others")
-
-
 def _with_hole(measure: Callable[..., torch.Tensor], inputs: Update) -> tuple[bool, bool]:
     """Whether a map that holds NaN measures NaN, and whether others measure the same beside it."""
-    plain, found = measure(*inputs), measure(_holed(inputs[0]), *inputs[1:])
+    holed = inputs[0].clone()
+    holed[_HOLED, 0, 0] = math.nan
+    plain, found = measure(*inputs), measure(holed, *inputs[1:])
     same = torch.equal(found[_OTHERS].nan_to_num(-1), plain[_OTHERS].nan_to_num(-1))
     return bool(found[_HOLED].isnan().all()), same
 
 
-def _holed(maps: torch.Tensor) -> torch.Tensor:
-    """The same maps, one of which holds NaN."""
-    holed = maps.clone()
-    holed[_HOLED, 0, 0] = math.nan
-    return holed
-
-
-def _check_undefined(metric: MeanMetric, expect: Expect) -> None:
-    """NaN stays NaN, is left out of the mean, and is counted."""
+def _check_from_column(metric: MeanMetric, expect: Expect) -> None:
+    """NaN stays NaN, and numbers stay numbers."""
     column = torch.tensor([math.nan, 0.5], dtype=torch.float64)
     values = metric.from_column(column)
     expect(values.shape == column.shape, "from_column changes the shape")
@@ -152,17 +143,6 @@ def _check_undefined(metric: MeanMetric, expect: Expect) -> None:
         f"from_column gives {values.tolist()} for [nan, 0.5]. NaN must stay NaN, so"
         " that undefined samples are counted and not taken for a number.",
     )
-    if not isinstance(metric, MapMetric):
-        return
-    maps, truth = _metric_inputs(metric)
-    undefined, others = _with_hole(metric.measure, (maps, truth))
-    expect(undefined, "a map that holds NaN has a defined value")
-    expect(others, "a map that holds NaN changes the values of others")
-    used = copy.deepcopy(metric)
-    used.reset()
-    used.update(_holed(maps), truth)
-    counted = used.n_undefined - int(metric.measure(maps, truth)[_OTHERS].isnan().sum())
-    expect(counted == 1, "n_undefined does not count a map that holds NaN")
 
 
 def _check_packed(metric: MeanMetric, inputs: Update, expect: Expect) -> None:
@@ -478,17 +458,16 @@ def check_model(
             raise AssertionError(str(error)) from error
         again = _maps(model, batch, sounds)
         expect(torch.equal(maps, again), "the same inputs give another map")
-        for row in range(pairs[0]):
-            alone = _maps(model, _image_batch(image_size, slice(row, row + 1)), sounds)
-            expect(
-                torch.allclose(alone[0], maps[row], atol=1e-4),
-                "an image's map depends on the other images of its batch",
-            )
+        alone = _maps(model, _image_batch(image_size, slice(1, 2)), sounds)
+        expect(
+            torch.allclose(alone, maps[1:], atol=1e-4),
+            "an image's map depends on the other images of its batch",
+        )
         if frontend is None:
             return
-        single = torch.cat([model.encode_audio(frontend(each[None])) for each in waveforms])
+        single = model.encode_audio(frontend(waveforms[1:]))
         expect(
-            torch.allclose(single, sounds, atol=1e-4),
+            torch.allclose(single, sounds[1:], atol=1e-4),
             "what it makes of a sound depends on the other sounds of its batch",
         )
         changes = float((maps[:, 0] - maps[:, 1]).abs().max())

@@ -17,17 +17,20 @@ from hypothesis import strategies as st
 from tests.helpers.running import scoring_settings
 from tests.reference import formulas
 from tests.reference.inputs import reference_column
+from tests.test_tensor_kernels import OWN
 from vssl.config.build import build_metrics
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.agreement import Agreement, mask_agreement
-from vssl.metrics.base import PairMetric, SampleMetric, SwapMetric
+from vssl.metrics.base import SampleMetric
 from vssl.metrics.detection import map_confidence
 from vssl.metrics.interactive import InteractiveAUC, InteractiveIoU
 from vssl.metrics.pointing import points_at_object
 from vssl.metrics.swap import SwapDelta
 
 CONFIGURED = [type(m) for m in build_metrics(scoring_settings("metrics=all"))]
-SAMPLE = [kind for kind in CONFIGURED if issubclass(kind, SampleMetric)]
+SAMPLE = {kind.column: kind for kind in CONFIGURED if issubclass(kind, SampleMetric)}
+"""A metric for each column that masks give."""
+
 BY_IMAGE = [InteractiveIoU, InteractiveAUC]
 seeds = st.integers(0, 2**20)
 
@@ -62,7 +65,7 @@ every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
 class TestBitsAndTensorsAgree:
-    @pytest.mark.parametrize("kind", SAMPLE, ids=named)
+    @pytest.mark.parametrize("kind", SAMPLE.values(), ids=named)
     @every_truth
     @every_shape
     def test_sample_metrics(
@@ -84,41 +87,18 @@ class TestBitsAndTensorsAgree:
         )
 
     def test_what_defines_only_measure_is_measured_from_bits_too(self) -> None:
-        class OwnArea(SampleMetric):
-            name = column = "own"
-
-            @staticmethod
-            def measure(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
-                return (masks & (ground_truth == 0.5)).double().mean(dim=(1, 2))
-
-        class Differing(PairMetric):
-            name = column = "differing"
-
-            @staticmethod
-            def measure(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-                return (masks & ~others).double().sum(dim=(1, 2))
-
-        class OwnSwap(SwapMetric):
-            name = column = "own_swap"
-
-            @staticmethod
-            def measure(
-                masks: torch.Tensor, ground_truth: torch.Tensor, other: torch.Tensor
-            ) -> torch.Tensor:
-                return (masks * (ground_truth - 2 * other)).double().sum(dim=(1, 2))
-
+        area, _, pair, swap = OWN
         masks, truth = random_masks(5, 9, 7, seed=1), some_votes([0.5, 1.0], 5, 9, 7, seed=2)
         other = some_votes([1.0], 5, 9, 7, seed=3)
         packed, votes, others = PackedMasks.of(masks), PackedTruth.of(truth), PackedTruth.of(other)
         rows, met = np.array([4, 1, 1]), np.array([0, 1, 2])
         for found, expected in (
-            (OwnArea.measure_packed(packed, votes), OwnArea.measure(masks, truth)),
-            (OwnArea.measure_packed(packed, votes[1:2]), OwnArea.measure(masks, truth[1:2])),
-            (Differing.measure_packed(packed, rows, met),
-             Differing.measure(masks[rows], masks[met])),
-            (OwnSwap.measure_packed(packed, votes, others), OwnSwap.measure(masks, truth, other)),
-            (OwnSwap.measure_packed(packed, votes[1:2], others[2:3]),
-             OwnSwap.measure(masks, truth[1:2], other[2:3])),
+            (area.measure_packed(packed, votes), area.measure(masks, truth)),
+            (area.measure_packed(packed, votes[1:2]), area.measure(masks, truth[1:2])),
+            (pair.measure_packed(packed, rows, met), pair.measure(masks[rows], masks[met])),
+            (swap.measure_packed(packed, votes, others), swap.measure(masks, truth, other)),
+            (swap.measure_packed(packed, votes[1:2], others[2:3]),
+             swap.measure(masks, truth[1:2], other[2:3])),
         ):  # fmt: skip
             assert np.array_equal(found, expected.numpy())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -108,28 +109,32 @@ def test_a_side_without_values_is_undefined(kind: type[SetMetric]) -> None:
         assert value == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
-@every_metric
-@pytest.mark.parametrize("seed", range(3))
-def test_images_that_weigh_more_stand_for_repeated_rows(kind: type[SetMetric], seed: int) -> None:
-    generator = np.random.default_rng(seed)
-    each = Set.make(positives=25, negatives=40, levels=2 * seed + 1, seed=seed)
+@pytest.mark.parametrize(("levels", "kind"), [(1, np.uint8), (4, np.uint16), (1000, np.uint8)])
+def test_images_that_weigh_more_stand_for_repeated_rows(levels: int, kind: type[Any]) -> None:
+    """More resamples than are worked on side by side; two bytes for what one does not hold."""
+    generator = np.random.default_rng(levels)
+    each = Set.make(positives=25, negatives=40, levels=levels, seed=levels)
     image = generator.integers(6, size=25), generator.integers(6, size=40)
-    weights = np.concatenate([generator.integers(4, size=(5, 6)), np.zeros((1, 6), np.int64)])
+    weights = generator.integers(4, size=(70, 6)).astype(kind)
+    weights[1] = 0
+    weights[:, 0] *= 100 if kind == np.uint16 else 1
     # detection is found under several threshold policies at once, the others under none
     success = np.stack([each.found, ~each.found, each.found & (image[0] < 3)], axis=1)
-    family = kind.family(
-        Values(each.positives, image[0], success),
-        Values(each.negatives, image[1], np.zeros((40, 3), np.bool_)),
-        weights.astype(np.float64),
-    )
-    found = family[kind.name]
-    assert found.shape == (6, 3 if kind.by_threshold else 1)
-    for row, times in zip(found, weights, strict=True):
-        first, second = (times[i] for i in image)
+    positives = Values(each.positives, image[0], success)
+    negatives = Values(each.negatives, image[1], np.zeros((40, 3), np.bool_))
+    found = {}
+    for metric in KINDS:
+        found[metric] = metric.family(positives, negatives, weights)[metric.name]
+        assert found[metric].shape == (70, 3 if metric.by_threshold else 1)
+    for row in (0, 1, 2, *range(62, 70)):
+        first, second = (weights[row, numbers] for numbers in image)
         own, other = np.repeat(each.positives, first), np.repeat(each.negatives, second)
-        for value, reached in zip(row, success.T, strict=False):
-            expected = formulas.of_a_set(own, np.repeat(reached, first), other)[kind.name]
-            assert value == pytest.approx(expected, abs=1e-12, nan_ok=True)
+        for policy, reached in enumerate(success.T):
+            expected = formulas.of_a_set(own, np.repeat(reached, first), other)
+            for metric, values in found.items():
+                value = values[row, policy if metric.by_threshold else 0]
+                wanted = expected[metric.name]
+                assert value == pytest.approx(wanted, abs=1e-12, nan_ok=True), metric.name
 
 
 def test_a_model_that_gives_everything_one_value() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 
 from tests.helpers.more_models import MORE, read_golden
 from tests.helpers.running import run_settings
+from tests.reference.contents import fill, golden_contents
 from vssl.audio import BeginWindow, read_clip
 from vssl.config.build import build_frontends, build_transforms
 from vssl.config.networks import make_network
@@ -22,7 +22,7 @@ from vssl.images import read_image
 from vssl.models.acl import ACL
 from vssl.models.beats import BEATs, options_of
 from vssl.models.checkpoints import WeightsError
-from vssl.models.weights import load_weights, match_content
+from vssl.models.weights import match_content
 from vssl.testing import check_model
 from vssl.types import POSITIVE, AudioClip
 
@@ -31,11 +31,11 @@ SAMPLE = "0F04c_rY4aw_000000"
 
 
 @pytest.fixture(scope="module")
-def model(more_checkpoints: Callable[[str], dict[str, Path]]) -> ACL:
+def model(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> ACL:
     network = make_network(SETTINGS.model)
     assert isinstance(network, ACL)
-    for part, path in more_checkpoints("acl").items():
-        load_weights(network, path, part=part)
+    for part, content in golden_contents(shared, "acl", tmp_path_factory.mktemp("acl")).items():
+        fill(network, content, part=part)
     return network.eval()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from transformers.models.clip.modeling_clip import CLIPConfig, CLIPModel
 
 from tests.helpers.more_models import read_golden
 from tests.helpers.running import run_settings
+from tests.reference.contents import fill, golden_contents
 from vssl.audio import read_clip
 from vssl.config.build import build_frontends, build_transforms
 from vssl.config.networks import make_network
@@ -25,8 +25,7 @@ from vssl.maps import transform_maps, upsample
 from vssl.models import cliptran
 from vssl.models.base import LocalizationModel
 from vssl.models.checkpoints import WeightsError, read_checkpoint
-from vssl.models.clip_vision import VisionTransformer
-from vssl.models.cliptran import CLIPTran, Wav2CLIP
+from vssl.models.cliptran import CLIPTran, VisionTransformer, Wav2CLIP
 from vssl.models.weights import load_weights
 from vssl.types import POSITIVE, AudioClip, Sample
 
@@ -39,11 +38,11 @@ SIZES = {
 
 
 @pytest.fixture(scope="module")
-def loaded(more_checkpoints: Callable[..., dict[str, Path]]) -> LocalizationModel:
+def loaded(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> LocalizationModel:
     model = make_network(run_settings("model=cliptran", "protocol=released").model)
-    files = more_checkpoints("cliptran")
-    load_weights(model, files["clip"], part="image")
-    load_weights(model, files["wav2clip"], part="audio")
+    contents = golden_contents(shared, "cliptran", tmp_path_factory.mktemp("cliptran"))
+    fill(model, contents["clip"], part="image")
+    fill(model, contents["wav2clip"], part="audio")
     return model.eval()
 
 

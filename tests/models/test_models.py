@@ -33,7 +33,6 @@ from vssl.models.baselines import (
     smaller_first,
 )
 from vssl.models.rcgrad import RCGrad, RCGradRaw
-from vssl.models.resnet import ResNet18
 from vssl.models.weights import load_weights
 from vssl.types import POSITIVE, ImageBatch
 
@@ -114,24 +113,6 @@ class TestPublishedModels:
         largest = max(1.0, float(expected.max()))
         np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * largest)
 
-    def test_inputs_of_a_batch_equal_one_by_one(
-        self, loaded: tuple[str, LocalizationModel]
-    ) -> None:
-        """RCGrad's authors standardize a whole batch; here its composition cannot matter."""
-        name, model = loaded
-        generator = torch.Generator().manual_seed(0)
-        images = torch.randn(2, 3, 224, 224, generator=generator)
-        shape = (16_000,) if name.startswith("rcgrad") else (1, 257, 200)
-        sounds = torch.randn(2, *shape, generator=generator)
-        sounds[0] *= 0.001
-        sounds[1] *= 0.5
-        for encode, inputs in ((model.encode_image, images), (model.encode_audio, sounds)):
-            together = encode(inputs)
-            largest = float(together.abs().max())
-            for n in range(2):
-                alone = encode(inputs[n : n + 1])[0]
-                torch.testing.assert_close(together[n], alone, rtol=0, atol=1e-5 * largest)
-
     def test_sounds_of_a_batch_equal_one_by_one(
         self, loaded: tuple[str, LocalizationModel], features: Features
     ) -> None:
@@ -145,18 +126,17 @@ class TestPublishedModels:
             largest = max(1.0, float(alone.max()))
             torch.testing.assert_close(together[n, k], alone, rtol=0, atol=1e-6 * largest)
 
-    def test_features_are_unit_vectors_where_maps_are_cosines(
-        self, loaded: tuple[str, LocalizationModel], features: Features
-    ) -> None:
-        name, _ = loaded
-        _, images, sounds = features
-        halves = 2 if name == "slavc" else 1  # one unit vector for each projection
-        for vectors in (images, sounds):
-            norms = torch.stack([part.norm(dim=1) for part in vectors.chunk(halves, dim=1)])
-            if name.startswith("rcgrad"):  # whose lengths are part of the map
-                assert norms.min() > 1.5
-            else:
-                torch.testing.assert_close(norms, torch.ones_like(norms))
+
+def test_rcgrad_standardizes_each_sound_of_a_batch_for_itself() -> None:
+    """Its authors standardize a whole batch; the contract of models asks this more loosely."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encode = RCGrad(standardization="released").eval().encode_audio
+        sounds = torch.randn(2, 16_000) * torch.tensor([[0.001], [0.5]])
+    with torch.inference_mode():
+        together, alone = encode(sounds), torch.cat([encode(sounds[:1]), encode(sounds[1:])])
+    bound = 1e-5 * float(together.abs().max())
+    torch.testing.assert_close(together, alone, rtol=0, atol=bound)
 
 
 @given(shape=st.tuples(*(st.integers(1, 4) for _ in range(5))), seed=st.integers(0, 2**20))
@@ -215,18 +195,6 @@ def test_rcgrad_is_grad_cam_of_the_audio_vector(
         torch.testing.assert_close(found[:, k], grad_cam, rtol=0, atol=1e-6 * largest)
 
 
-def test_resnet_has_the_names_of_torchvision(shared: Path) -> None:
-    layouts = json.loads((shared / "golden" / "checkpoint_layouts.json").read_text())
-    expected = {
-        entry["key"]: entry["shape"]
-        for entry in layouts["object_saliency"]["keys"]
-        if not entry["key"].startswith("fc.")
-    }
-    found = {key: list(value.shape) for key, value in ResNet18().state_dict().items()}
-    assert found == expected
-    assert list(found) == list(expected)
-
-
 BASELINES: dict[str, Baseline] = {
     "constant": Constant(value=1.0),
     "empty": Constant(value=0.0),
@@ -239,33 +207,23 @@ BASELINES: dict[str, Baseline] = {
 no_audio = torch.empty(0)
 
 
-@pytest.mark.parametrize("name", BASELINES)
-class TestBaselines:
-    def test_as_declared(self, name: str) -> None:
-        model = BASELINES[name]
-        maps = model.localize(make_batch(), no_audio)
-        assert maps.shape == (3, 5, *model.map_size)
-        assert maps.dtype == torch.float32
-        assert model.value_range == (0.0, 1.0)
-        assert 0 <= maps.min() <= maps.max() <= 1
-        assert model.checkpoint is None
-        assert list(model.parameters()) == []
-        same = bool((maps == maps[:, :1]).all())
-        assert same == (name not in {"random", "oracle"}), "only what should depends on the sound"
-
-    def test_batch_composition_does_not_matter(self, name: str) -> None:
-        model = BASELINES[name]
-        batch = make_batch()
-        maps = model.localize(batch, no_audio)
-        for n in (2, 0):
-            one = slice(n, n + 1)
-            alone = ImageBatch(
-                batch.index[one], batch.images[one], batch.audio_index[one], batch.sample_ids[one],
-                batch.pairings[::-1], sounding=(batch.sounding[n][::-1],),
-                pictured=batch.pictured[one],
-            )  # fmt: skip
-            found = model.localize(alone, no_audio).flip(1)[0]
-            torch.testing.assert_close(found, maps[n], rtol=0, atol=1e-6)
+@pytest.mark.parametrize(("name", "model"), BASELINES.items())
+def test_maps_of_baselines_go_by_sample_and_sound(name: str, model: Baseline) -> None:
+    """Whatever else is in a batch, and in any order; tests/test_conformance.py has the rest."""
+    batch = make_batch()
+    maps = model.localize(batch, no_audio)
+    assert maps.dtype == torch.float32
+    assert list(model.parameters()) == []
+    same = bool((maps == maps[:, :1]).all())
+    assert same == (name not in {"random", "oracle"}), "only what should depends on the sound"
+    for n in (2, 0):
+        one = slice(n, n + 1)
+        alone = ImageBatch(
+            batch.index[one], batch.images[one], batch.audio_index[one], batch.sample_ids[one],
+            batch.pairings[::-1], sounding=(batch.sounding[n][::-1],), pictured=batch.pictured[one],
+        )  # fmt: skip
+        found = model.localize(alone, no_audio).flip(1)[0]
+        torch.testing.assert_close(found, maps[n], rtol=0, atol=1e-6)
 
 
 def test_constant_is_constant_and_center_a_gaussian() -> None:
@@ -352,7 +310,7 @@ def test_no_ranking_without_listening_beats_smaller_first(objects: list[str]) ->
     assert {n for n in range(9) if ranks[n] > 0} == small | large
 
 
-@pytest.mark.parametrize("difficulty", ["two_sources", "overlap", "same_class_pair"])
+@pytest.mark.parametrize("difficulty", ["overlap", "same_class_pair"])
 def test_deaf_best_on_the_embedded_benchmark(difficulty: str, tmp_path: Path) -> None:
     """Against masks from the boxes of the annotation, pixel by pixel."""
     data = (f"data.difficulty={difficulty}", "data.scenes=4", f"paths.cache={tmp_path}")

@@ -89,15 +89,6 @@ def test_only_the_oracle_looks_at_the_ground_truth() -> None:
     assert not torch.equal(oracle.threshold(maps, truth), oracle.threshold(maps, 1 - truth))
 
 
-@pytest.mark.parametrize("value", [0.0, 0.5, -2.0])
-def test_fixed(value: float) -> None:
-    policy = FixedThreshold(value=value)
-    assert policy.threshold(make_maps(3, 4, 4), make_truth(3, 4, 4)).tolist() == [value] * 3
-    assert FixedThreshold().value == 0.5
-    assert policy.name == "fixed"
-    assert not policy.needs_fit
-
-
 NEGATIVES = {
     "silence": [0.30, 0.31, 0.29],
     "noise": [0.1, 0.92, 0.2, 0.95, 0.15, 0.12, 0.11],

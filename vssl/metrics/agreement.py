@@ -27,11 +27,6 @@ def mask_agreement(masks: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
 
     Raises:
         ValueError: when the shapes differ.
-
-    Example:
-        >>> one, other = torch.tensor([[[True, True]]]), torch.tensor([[[True, False]]])
-        >>> mask_agreement(one, other)
-        tensor([0.5000], dtype=torch.float64)
     """
     check_same_shape(masks, others, names="the masks under two sounds")
     both = (masks & others).flatten(1).sum(dim=1).double()

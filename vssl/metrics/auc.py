@@ -25,15 +25,7 @@ _CUMULATIVE = torch.tensor([0, *range(1, 40, 2), 40], dtype=torch.float64) / 40
 def area_of_success(column: torch.Tensor) -> torch.Tensor:
     """Area that each sample adds to AUC: success (cIoU >= t) over t = 0, .05, ..., 1, trapezoid.
 
-    Args:
-        column: `[N]` cIoU in [0, 1].
-
-    Returns:
-        `[N]` float64 in [0.025, 1] (t = 0 is always reached); NaN stays NaN.
-
-    Example:
-        >>> area_of_success(torch.tensor([0.0, 0.5, 1.0]))
-        tensor([0.0250, 0.5250, 1.0000], dtype=torch.float64)
+    Of cIoU `[N]`: `[N]` float64 in [0.025, 1] (t = 0 is always reached); NaN stays NaN.
     """
     return torch.where(column.isnan(), torch.nan, _area_below(column, side="right"))
 
@@ -41,15 +33,7 @@ def area_of_success(column: torch.Tensor) -> torch.Tensor:
 def area_of_rejection(column: torch.Tensor) -> torch.Tensor:
     """Area that each negative adds to AUC_N: pIA <= a over a = 0, .05, ..., 1, trapezoid.
 
-    Args:
-        column: `[N]` pIA in [0, 1].
-
-    Returns:
-        `[N]` float64 in [0.025, 1] (an empty mask gives 1); NaN stays NaN.
-
-    Example:
-        >>> area_of_rejection(torch.tensor([0.0, 0.5, 1.0]))
-        tensor([1.0000, 0.5250, 0.0250], dtype=torch.float64)
+    Of pIA `[N]`: `[N]` float64 in [0.025, 1] (an empty mask gives 1); NaN stays NaN.
     """
     return torch.where(column.isnan(), torch.nan, 1 - _area_below(column, side="left"))
 

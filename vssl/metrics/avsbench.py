@@ -53,12 +53,6 @@ def avs_iou(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
     Raises:
         TypeError: for masks that are not boolean or a ground truth that is not floating-point.
         ValueError: for shapes other than `[N, H, W]`, or two different ones.
-
-    Example:
-        >>> masks = torch.tensor([[[True, True], [False, False]]]).expand(2, -1, -1)
-        >>> truth = torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
-        >>> avs_iou(masks, truth)
-        tensor([0.3333, 0.5000], dtype=torch.float64)
     """
     check_masks(masks, ground_truth)
     marked, own = masks.flatten(1), ground_truth.flatten(1) > 0
@@ -142,11 +136,6 @@ def avs_f_curves(localization_maps: torch.Tensor, ground_truth: torch.Tensor) ->
     Raises:
         TypeError: when maps or ground truths are not floating-point.
         ValueError: for shapes other than `[N, H, W]`, or two different ones.
-
-    Example:
-        >>> curves = avs_f_curves(torch.tensor([[[0.9, 0.4]]]), torch.tensor([[[1.0, 0.0]]]))
-        >>> curves[0, [0, 127, 254]]
-        tensor([0.5652, 1.0000, 0.0000])
     """
     for name, given in (("localization_maps", localization_maps), ("ground_truth", ground_truth)):
         check_maps(given, name=name)
@@ -186,9 +175,6 @@ class AVSF(_WithObject, CurveMetric):
 
     measure = staticmethod(avs_f_curves)
 
-    def __init__(self) -> None:
-        super().__init__()
-
 
 class AVSFBatch(AVSF):
     """AVSBench's F as released: the mean over batches of the largest value of a batch's mean curve.
@@ -212,8 +198,8 @@ class AVSFBatch(AVSF):
     by_subset = False
     by_order = True
 
-    def __init__(self, *, batch: int = 5) -> None:
-        CurveMetric.__init__(self, batch=batch)
+    def __init__(self, *, batch: int | None = 5) -> None:
+        super().__init__(batch=batch)
 
 
 class GMeanIoU(HarmonicMetric):

@@ -36,11 +36,6 @@ def consensus_iou(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tens
     Raises:
         TypeError: for masks that are not boolean or a ground truth that is not floating-point.
         ValueError: for shapes other than `[N, H, W]`, or two different ones.
-
-    Example:
-        >>> masks = torch.tensor([[[True, True], [False, False]]])
-        >>> consensus_iou(masks, torch.tensor([[[1.0, 0.0], [1.0, 0.0]]]))
-        tensor([0.3333], dtype=torch.float64)
     """
     check_masks(masks, ground_truth)
     weights = ground_truth.flatten(1)

@@ -30,10 +30,6 @@ def map_confidence(localization_maps: torch.Tensor) -> torch.Tensor:
 
     Returns:
         `[N]` float64; NaN where a map holds NaN.
-
-    Example:
-        >>> map_confidence(torch.tensor([[[0.1, 0.2], [0.9, 0.3]]]))
-        tensor([0.9000], dtype=torch.float64)
     """
     check_maps(localization_maps, name="localization_maps")
     pixels = localization_maps.flatten(1).float().contiguous()

@@ -19,19 +19,7 @@ from vssl.metrics.pia import ImageArea
 
 
 def harmonic_mean(first: Array, second: Array) -> Array:
-    """Elementwise `2ab / (a + b)`.
-
-    Args:
-        first: fractions.
-        second: fractions, of the same shape.
-
-    Returns:
-        Fractions; NaN where both are 0.
-
-    Example:
-        >>> harmonic_mean(np.array([0.5, 1.0]), np.array([0.5, 0.0]))
-        array([0.5, 0. ])
-    """
+    """Elementwise `2ab / (a + b)` of fractions; NaN where both are 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return 2 * first * second / (np.asarray(first) + second)
 

@@ -21,10 +21,6 @@ def image_area(masks: torch.Tensor) -> torch.Tensor:
 
     Returns:
         `[N]` float64 in [0, 1].
-
-    Example:
-        >>> image_area(torch.tensor([[[True, False], [False, False]]]))
-        tensor([0.2500], dtype=torch.float64)
     """
     # a float sum is several times faster than an integer one, and exact below 2^24 pixels
     return masks.flatten(1).float().sum(dim=1).double() / (masks.shape[1] * masks.shape[2])

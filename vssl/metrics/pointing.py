@@ -24,11 +24,6 @@ def points_at_object(localization_maps: torch.Tensor, ground_truth: torch.Tensor
 
     Raises:
         ValueError: for other shapes, or two that differ.
-
-    Example:
-        >>> maps = torch.tensor([[[0.2, 0.9]], [[0.9, 0.2]]])
-        >>> points_at_object(maps, torch.tensor([[[0.0, 1.0]], [[0.0, 1.0]]]))
-        tensor([1., 0.], dtype=torch.float64)
     """
     check_maps(localization_maps, name="localization_maps")
     check_same_shape(localization_maps, ground_truth, names="maps and ground truth")

@@ -73,8 +73,9 @@ class LocalizationModel(Pretrained):
     """A network that maps an image and a sound to a similarity map.
 
     Most models compare one audio vector with a grid of image vectors: they implement
-    `encode_image`, `encode_audio` and `similarity`. vssl then encodes each image and each distinct
-    sound once. Other models override `localize`. Two worked examples: docs/own-model.md.
+    `encode_image` and `encode_audio`, and `similarity` where it is more than the dot product. vssl
+    then encodes each image and each distinct sound once. Other models override `localize`. Two
+    worked examples: docs/own-model.md.
 
     Class attributes:
         map_size: height and width of the native similarity map.
@@ -107,10 +108,12 @@ class LocalizationModel(Pretrained):
     def similarity(self, image_features: Tensor, audio_features: Tensor) -> Tensor:
         """Compare encoded images `[N, ...]` with K encoded sounds `[N, K, ...]` each.
 
+        By dot products of vectors `[N, C, h, w]` and `[N, K, C]`, unless it is overridden.
+
         Returns:
             `[N, K, h, w]` similarity maps inside `value_range`.
         """
-        raise NotImplementedError
+        return dot_maps(image_features, audio_features)
 
     def localize(self, batch: ImageBatch, audio_features: Tensor) -> Tensor:
         """Make the similarity maps of N images with K encoded sounds `[N, K, ...]` each.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vssl.models.base import CheckpointLayout, LocalizationModel, dot_maps, unit
+from vssl.models.base import CheckpointLayout, LocalizationModel, unit
 from vssl.models.resnet import ResNet18
 
 
@@ -36,7 +36,3 @@ class LVS(LocalizationModel):
     def encode_audio(self, inputs: Tensor) -> Tensor:
         """Map log spectrograms `[M, 1, 257, 299]` to unit vectors `[M, 512]`."""
         return unit(self.audnet(inputs).amax(dim=(2, 3)))
-
-    def similarity(self, image_features: Tensor, audio_features: Tensor) -> Tensor:
-        """Cosine maps `[N, K, 14, 14]`."""
-        return dot_maps(image_features, audio_features)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -13,9 +15,9 @@ class BasicBlock(nn.Module):
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
-        self.bn1: nn.Module = nn.BatchNorm2d(channels)
+        self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.bn2: nn.Module = nn.BatchNorm2d(channels)
+        self.bn2 = nn.BatchNorm2d(channels)
         self.downsample: nn.Module | None = None
         if stride != 1 or channels_in != channels:
             self.downsample = nn.Sequential(
@@ -27,13 +29,6 @@ class BasicBlock(nn.Module):
         shortcut = x if self.downsample is None else self.downsample(x)
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         return F.relu(self.bn2(self.conv2(x)) + shortcut, inplace=True)
-
-    def fold_batch_norms(self) -> None:
-        """Fold batch norms, see `ResNet18.fold_batch_norms`."""
-        self.bn1 = _folded(self.conv1, self.bn1)
-        self.bn2 = _folded(self.conv2, self.bn2)
-        if isinstance(self.downsample, nn.Sequential):
-            self.downsample[1] = _folded(self.downsample[0], self.downsample[1])
 
 
 class ResNet18(nn.Module):
@@ -48,7 +43,7 @@ class ResNet18(nn.Module):
     def __init__(self, *, channels_in: int = 3, last_stride: int = 2) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, 64, 7, 2, 3, bias=False)
-        self.bn1: nn.Module = nn.BatchNorm2d(64)
+        self.bn1 = nn.BatchNorm2d(64)
         self.layer1 = _layer(64, 64, 1)
         self.layer2 = _layer(64, 128, 2)
         self.layer3 = _layer(128, 256, 2)
@@ -68,10 +63,10 @@ class ResNet18(nn.Module):
         For evaluation only: the running statistics become part of the weights. Features change by
         roundings. A second call does nothing.
         """
-        self.bn1 = _folded(self.conv1, self.bn1)
-        for module in self.modules():
-            if isinstance(module, BasicBlock):
-                module.fold_batch_norms()
+        for module in list(self.modules()):
+            for (_, before), (name, norm) in pairwise(module.named_children()):
+                if isinstance(before, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    setattr(module, name, _folded(before, norm))
 
 
 def _layer(channels_in: int, channels: int, stride: int) -> nn.Sequential:
@@ -80,10 +75,8 @@ def _layer(channels_in: int, channels: int, stride: int) -> nn.Sequential:
     )
 
 
-def _folded(convolution: nn.Module, norm: nn.Module) -> nn.Module:
+def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Module:
     """Fold a batch norm into its convolution, and return the identity in its place."""
-    if not (isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
-        return norm
     mean, variance = norm.running_mean, norm.running_var
     if mean is None or variance is None:  # a norm that learns no statistics
         return norm

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vssl.models.base import CheckpointLayout, LocalizationModel, dot_maps, unit
+from vssl.models.base import CheckpointLayout, LocalizationModel, unit
 from vssl.models.resnet import ResNet18
 
 
@@ -70,10 +70,6 @@ class SACL(LocalizationModel):
         """Map E examples of each sound, `[M, E, 1, 96, 64]`, to unit vectors `[M, 512]`."""
         vectors = self.audio(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
         return unit(vectors.mean(dim=1))
-
-    def similarity(self, image_features: Tensor, audio_features: Tensor) -> Tensor:
-        """Cosine maps `[N, K, 14, 14]`."""
-        return dot_maps(image_features, audio_features)
 
 
 def _convolution(channels_in: int, channels: int) -> tuple[nn.Module, nn.Module]:

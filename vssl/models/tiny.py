@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vssl.models.base import CheckpointLayout, LocalizationModel, dot_maps, unit
+from vssl.models.base import CheckpointLayout, LocalizationModel, unit
 
 
 class Tiny(LocalizationModel):
@@ -49,10 +49,6 @@ class Tiny(LocalizationModel):
         features = self.listen(inputs)
         pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
         return unit(self.tell(pooled))
-
-    def similarity(self, image_features: Tensor, audio_features: Tensor) -> Tensor:
-        """Cosine maps `[N, K, 14, 14]`."""
-        return dot_maps(image_features, audio_features)
 
 
 class _Convolution(nn.Sequential):

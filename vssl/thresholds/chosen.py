@@ -85,12 +85,7 @@ class ChosenThreshold(ThresholdPolicy):
 
 
 def best_place(numerator: Array, denominator: Array) -> Index:
-    """Place of the largest ratio along the last axis; the first of equal ones.
-
-    Example:
-        >>> int(best_place(np.array([1.0, 3.0, 3.0]), np.array([4.0, 4.0, 4.0])))
-        1
-    """
+    """Place of the largest ratio along the last axis; the first of equal ones."""
     with np.errstate(invalid="ignore", divide="ignore"):
         quality = np.where(denominator > 0, numerator / denominator, -np.inf)
     return np.asarray((quality >= quality.max(axis=-1, keepdims=True) - _TIE).argmax(axis=-1))

@@ -9,40 +9,19 @@ from vssl.core.checks import check_finite
 from vssl.thresholds.universal import LearntThreshold
 
 
-def exceeded_rarely(maxima: Array, rate: float) -> float:
-    """Smallest of some maxima that a further one exceeds with a probability of at most `rate`.
-
-    The r-th smallest of n, r = ceil((n + 1)(1 - rate)): of n + 1 exchangeable values, the last one
-    exceeds it with a probability of at most `rate` (split conformal prediction; Vovk, Gammerman and
-    Shafer, "Algorithmic Learning in a Random World", 2005). The largest where n < 1 / rate - 1,
-    which is too few for that promise.
-
-    Args:
-        maxima: `[n]` largest values of negatives' maps, finite.
-        rate: above 0, below 1.
-
-    Example:
-        >>> exceeded_rarely(np.arange(1.0, 20.0), 0.1)
-        18.0
-    """
-    # rounded, since (n + 1)(1 - rate) may lie a bit above the whole number that it is
-    rank = int(np.ceil(round((len(maxima) + 1) * (1 - rate), 9)))
-    place = min(max(rank, 1), len(maxima)) - 1
-    return float(np.partition(maxima, place)[place])
-
-
 class FalseAlarmThreshold(LearntThreshold):
     """The threshold that a stated share of the negatives of each type exceeds at most.
 
-    For each type the value of `exceeded_rarely`; the largest of these. The rate is reached for the
-    type that is hardest to tell from positives, and the others have fewer false alarms.
+    For each type the r-th smallest of its n maxima, r = ceil((n + 1)(1 - rate)): of n + 1
+    exchangeable values, the last one exceeds it with a probability of at most the rate (split
+    conformal prediction; Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World",
+    2005). The largest of them where n < 1 / rate - 1, which is too few for that promise. The
+    threshold is the largest of the types': the rate is reached for the type that is hardest to tell
+    from positives, and the others have fewer false alarms.
 
     Args:
         rate: share of negatives in which anything may be marked, above 0 and below 1.
         name: the policy's name.
-
-    Raises:
-        ValueError: for a rate outside of (0, 1).
 
     Example:
         >>> policy = FalseAlarmThreshold(rate=0.1, name="false_alarm_10")
@@ -59,5 +38,8 @@ class FalseAlarmThreshold(LearntThreshold):
         self.rate = rate
 
     def level(self, maxima: Array) -> float:
-        """See `exceeded_rarely`."""
-        return exceeded_rarely(maxima, self.rate)
+        """The smallest of some maxima that a further one rarely exceeds."""
+        # rounded, since (n + 1)(1 - rate) may lie a bit above the whole number that it is
+        rank = int(np.ceil(round((len(maxima) + 1) * (1 - self.rate), 9)))
+        place = min(max(rank, 1), len(maxima)) - 1
+        return float(np.partition(maxima, place)[place])
