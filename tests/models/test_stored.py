@@ -75,6 +75,27 @@ def write_h5(root: Path) -> Path:
     return root / "maps.h5"
 
 
+def write_matlab(root: Path, *, first: bool = False) -> Path:
+    """As `save -v7.3` writes: axes in reverse, texts as references to numbers."""
+    with h5py.File(root / "maps.mat", "w") as file:
+        for name, values in rows().items():
+            if values.dtype.kind == "U":
+                cells = []
+                for number, text in enumerate(values):
+                    char = file.create_dataset(
+                        f"#refs#/{name}{number}", data=np.array([[ord(c)] for c in text], np.uint16)
+                    )
+                    cells.append(char.ref)
+                file.create_dataset(name, data=np.array([cells], dtype=h5py.ref_dtype))
+            elif name == "draw":
+                file[name] = values[None].astype(float)
+            else:  # MATLAB's [h, w, n], or [n, h, w]
+                axes = (2, 1, 0) if first else (0, 2, 1)
+                file.create_dataset(name, data=values.transpose(axes), chunks=(3, 3, 3))
+            file[name].attrs["MATLAB_class"] = np.bytes_("cell")
+    return root / "maps.mat"
+
+
 def write_zarr(root: Path) -> Path:
     group = zarr.open_group(str(root / "maps.zarr"), mode="w")
     for name, values in rows().items():
@@ -89,6 +110,8 @@ LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "tif": lambda root: write_folder(root, suffix="tif"),
     "npz": write_npz,
     "h5": write_h5,
+    "MATLAB, [h, w, n]": write_matlab,
+    "MATLAB, [n, h, w]": lambda root: write_matlab(root, first=True),
     "zarr": write_zarr,
 }
 

@@ -83,12 +83,13 @@ class StoredMaps(LocalizationModel):
         super().__init__()
         low, high = (-np.inf, np.inf) if value_range is None else value_range
         self.value_range = (float(low), float(high))
-        self.map_size = (0, 0)  # until maps are checked
+        self.map_size = (0, 0)
         self._store: _Folder | _File | None = None
         self.maps_sha256: str | None = None  # by which runs tell this model from another one
         if maps is not None:
             place = Path(maps).expanduser()
             self._store = _opened(place, key)
+            self.map_size = _size(self._store)
             self.maps_sha256 = content_sha256(place)
 
     def check(
@@ -119,8 +120,7 @@ class StoredMaps(LocalizationModel):
         # in the order of the store, which keeps rows that are compressed together
         wanted = sorted(place for place, key in places.items() if key[0] not in left_out)
         faults: defaultdict[str, list[str]] = defaultdict(list)
-        undefined = 0
-        self.map_size = (0, 0)
+        undefined, measured = 0, False
         with progress_bar("checking the maps", len(wanted)) as advance:
             for place in wanted:
                 advance(1)
@@ -131,8 +131,8 @@ class StoredMaps(LocalizationModel):
                     faults[kind].append(f"{store.describe(place)[1]}: {detail}")
                     continue
                 undefined += bool(np.isnan(values).any())
-                if self.map_size == (0, 0):
-                    self.map_size = values.shape
+                if not measured:  # a file that nothing asks for may have another size
+                    self.map_size, measured = values.shape, True
                 if values.shape != self.map_size:
                     shapes = f"{_shown(values.shape)}, the first is {_shown(self.map_size)}"
                     faults["other sizes"].append(f"{store.describe(place)[1]}: {shapes}")
@@ -200,13 +200,14 @@ class StoredMaps(LocalizationModel):
         if negatives and len(absent) == len(negatives) and POSITIVE not in lacking:
             return f"{text} There is no map of any negative: negatives=none scores positives alone."
         expected = store.expected((first, *lacks[0]))
-        text += f" Expected {expected}; the layouts are in docs/stored-maps.md."
-        if surplus:
-            condition, draw = lacks[0]
-            names = [each.name for each in surplus[:10_000]]
-            (near,) = difflib.get_close_matches(f"{condition}/{draw}/{first}", names, 1, cutoff=0)
-            text += f" There are {len(surplus)} other maps, e.g. {near!r}."
-            text += " Ids are as in the csv of vssl-export-plan."
+        text += f" Expected {expected}."
+        names = {each.name for each in surplus}
+        stems = {name.rpartition("/")[2]: name for name in names}
+        near = difflib.get_close_matches(Path(first).name, list(stems)[:10_000], n=1, cutoff=0.7)
+        if near:
+            text += f" Is {stems[near[0]]!r} meant? Ids are as in the csv of vssl-export-plan."
+        elif surplus:
+            text += f" There are {len(surplus)} other maps, e.g. {surplus[0].name!r}."
         if len(missing) < samples:
             whole = samples - len(missing)
             text += f" model.missing=skip evaluates the {whole} samples with all their maps."
@@ -293,9 +294,11 @@ class _File:
                 " one with shape [n, h, w]."
             )
         self._maps = arrays[key]
+        self._is_matlab = _is_matlab(self._maps)
         names = _texts(arrays[ids], root)
         count, shape = len(names), tuple(self._maps.shape)
-        if len(shape) != 3 or shape[0] != count:
+        self._last = self._is_matlab and len(shape) == 3 and shape[0] != count == shape[-1]
+        if len(shape) != 3 or shape[-1 if self._last else 0] != count:
             hint = " Is its last axis the first?" if len(shape) == 3 and count == shape[-1] else ""
             raise MapsError(
                 f"{root}: `{key}` has shape {list(shape)} for {count} ids: expected [{count}, h,"
@@ -303,7 +306,7 @@ class _File:
             )
         # compressed rows are unpacked together, and anew for each of them unless they are kept
         chunks = getattr(self._maps, "chunks", None)
-        self._block = chunks[0] if chunks else 1
+        self._block = chunks[-1 if self._last else 0] if chunks else 1
         self._held: tuple[int, Any] = (-1, None)
         columns: dict[str, list[Any]] = {"condition": [POSITIVE] * count, "draw": [0] * count}
         if "condition" in arrays:
@@ -332,11 +335,16 @@ class _File:
         start = place - place % self._block
         try:
             if start != self._held[0]:
-                self._held = start, self._maps[start : start + self._block]
+                ends = slice(start, start + self._block)
+                # MATLAB's arrays lie in files with their axes in reverse
+                rows = (
+                    np.moveaxis(self._maps[:, :, ends], -1, 0) if self._last else self._maps[ends]
+                )
+                self._held = start, rows
             values = np.asarray(self._held[1][place - start])
         except Exception as error:  # of any decoder
             raise MapsError(f"unreadable rows: {' '.join(str(error).split())}") from error
-        return _checked(values)
+        return _checked(values.T if self._is_matlab else values)
 
     def describe(self, place: Any) -> tuple[str, str]:
         sample_id, condition, draw = self._keys[place]
@@ -354,6 +362,20 @@ def _opened(place: Path, key: str | None) -> _Folder | _File:
     return _Folder(place) if place.is_dir() and not is_zarr else _File(place, key)
 
 
+def _size(store: _Folder | _File) -> tuple[int, int]:
+    """Height and width of the first map that can be read."""
+    fault: MapsError | None = None
+    for place in store.places():
+        try:
+            height, width = store.read(place).shape
+        except MapsError as error:
+            fault = fault or error
+        else:
+            return height, width
+    reason = f"no map can be read ({fault})" if fault else "holds no maps"
+    raise MapsError(f"{store.root}: {reason}. The layouts are in docs/stored-maps.md.")
+
+
 def _open_arrays(root: Path) -> dict[str, Any]:
     """Arrays of a file by name, of which a row is read at a time."""
     suffix = root.suffix.lower()
@@ -362,14 +384,15 @@ def _open_arrays(root: Path) -> dict[str, Any]:
             return _npz_arrays(root)
         if root.is_dir() or suffix == ".zarr":
             return dict(_package("zarr", root).open_group(str(root), mode="r").arrays())
-        if suffix in (".h5", ".hdf5"):
+        if suffix in (".h5", ".hdf5", ".mat"):
             h5py = _package("h5py", root)
             return {k: v for k, v in h5py.File(root, "r").items() if isinstance(v, h5py.Dataset)}
     except MapsError:
         raise
     except Exception as error:  # of any library
-        raise MapsError(f"{root}: not readable ({' '.join(str(error).split())}).") from error
-    raise MapsError(f"{root}: expected a folder, or a file that ends in .npz, .h5 or .zarr.")
+        hint = " MATLAB writes h5 with save(..., '-v7.3')." if suffix == ".mat" else ""
+        raise MapsError(f"{root}: not readable ({' '.join(str(error).split())}).{hint}") from error
+    raise MapsError(f"{root}: expected a folder, or a file that ends in .npz, .h5, .mat or .zarr.")
 
 
 def _npz_arrays(root: Path) -> dict[str, Any]:
@@ -400,14 +423,20 @@ def _package(name: str, root: Path) -> Any:
 
 
 def _texts(array: Any, root: Path) -> list[str]:
-    """An array of texts."""
+    """An array of texts; MATLAB's cells are references to arrays of characters."""
     values = np.asarray(array[()])
-    if values.dtype.kind not in "SUOT" or values.ndim != 1:
+    if values.dtype == object and _is_matlab(array):
+        return ["".join(map(chr, array.file[each][()].ravel())) for each in values.ravel()]
+    if values.dtype.kind not in "SUOT" or (values.ndim != 1 and not _is_matlab(array)):
         raise MapsError(
             f"{root}: ids and conditions must be texts, one for each map, but are"
-            f" {values.dtype} {list(values.shape)}."
+            f" {values.dtype} {list(values.shape)}. In MATLAB, save a cell array of char vectors."
         )
-    return [each.decode() if isinstance(each, bytes) else str(each) for each in values]
+    return [each.decode() if isinstance(each, bytes) else str(each) for each in values.ravel()]
+
+
+def _is_matlab(array: Any) -> bool:
+    return "MATLAB_class" in getattr(array, "attrs", ())
 
 
 def _checked(values: Any) -> Floats:
