@@ -25,7 +25,8 @@ from vssl.maps import transform_maps, upsample
 from vssl.models import cliptran
 from vssl.models.base import LocalizationModel
 from vssl.models.checkpoints import WeightsError, read_checkpoint
-from vssl.models.cliptran import CLIPTran, VisionTransformer, Wav2CLIP
+from vssl.models.clip_vision import VisionTransformer
+from vssl.models.cliptran import CLIPTran, Wav2CLIP
 from vssl.models.weights import load_weights
 from vssl.types import POSITIVE, AudioClip, Sample
 

@@ -24,7 +24,8 @@ from vssl.core.errors import UsageError
 from vssl.frontends import FrontEnd
 from vssl.images import decode_image, prepare, read_bytes
 from vssl.models.checkpoints import WeightsError
-from vssl.models.denseav import AudioAligner, DenseAV
+from vssl.models.denseav import DenseAV
+from vssl.models.denseav_aligners import AudioAligner
 from vssl.models.weights import match_content
 from vssl.testing import check_model
 from vssl.types import POSITIVE, AudioClip
