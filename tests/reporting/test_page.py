@@ -420,30 +420,6 @@ def test_the_slider_moves_every_map(opened: Chrome, collection: Collection) -> N
     waiting(opened, 5).until(lambda d: "Marked is what lies above" in text_of(d, "levels"))
 
 
-def test_the_slider_moves_one_model_in_units_of_its_map(
-    opened: Chrome, collection: Collection
-) -> None:
-    runs = collection.groups[0].runs
-    place = [one.model for one in runs].index("loudness")
-    before = shown_numbers(opened)
-    choose_option(opened, "scope", str(place))
-    slider = opened.find_element(By.ID, "threshold")
-    slider.send_keys(Keys.HOME)
-    settle(opened)
-    slider.send_keys(30 * Keys.ARROW_RIGHT)
-    settle(opened)
-    value = float(slider.get_property("value"))
-    assert float(text_of(opened, "threshold-text")) == pytest.approx(value, abs=6e-4)
-    after = shown_numbers(opened)
-    others = before["model"] != place
-    pd.testing.assert_frame_equal(before[others], after[others], check_dtype=False)
-    chosen = after[~others & (after["sample_id"] == "clip3_000010")]
-    assert len(chosen) == 4
-    for row in chosen.itertuples():
-        own = localization_map(runs[place], row.sample_id, row.condition)
-        assert row.pia == (own > np.float32(value)).mean()
-
-
 def test_tables_are_sorted_by_their_headers(script: Chrome) -> None:
     table = script.find_element(By.CSS_SELECTOR, "table.numbers-table")
     headers = table.find_elements(By.CSS_SELECTOR, "th[aria-sort]")

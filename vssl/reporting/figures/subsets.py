@@ -11,7 +11,7 @@ import numpy as np
 from vssl.core.negatives import ALL_NEGATIVES
 from vssl.reporting.collection import ReportRun
 from vssl.reporting.figures.data import FigureData, Gaps
-from vssl.reporting.figures.style import Drawing, facets, look_of, name_axes, say_gap
+from vssl.reporting.figures.style import Drawing, facets, legend_below, look_of, name_axes, say_gap
 from vssl.reporting.tables.columns import CLASSES, SIZES, subset_name, subsets_by_kind
 from vssl.types import POSITIVE
 
@@ -75,9 +75,7 @@ def _draw(part: FigureData, keys: Sequence[_Subset], *, name: str, kind: str, al
         panels[0].plot([], [], mark, color=look_of(condition, ()).colour, markersize=3.2)[0]
         for (_, condition), mark in _MARKS.items()
     ]
-    panels[0].figure.legend(
-        handles, ["cIoU", "F_LOC"], loc="outside lower center", ncols=2, frameon=False
-    )
+    legend_below(panels[0], handles, ["cIoU", "F_LOC"])
     names = "; ".join(subset_name(*key, whole=True) for key in keys)
     some = f"Shown are the {_ENDS} classes with the lowest and the highest mean cIoU of {all_}."
     return Drawing(
