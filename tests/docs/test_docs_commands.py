@@ -53,7 +53,10 @@ MORE = r"/weights|/data|\.pth|weights=|FILE|DIR|FOLDER|released|published|output
 """What asks for weights, a test set, a run of another kind, or a package of one's own."""
 
 QUICK = dict.fromkeys(("vssl-compare", "vssl-thresholds"), ("--resamples", "10"))
-QUICK |= {"vssl-rescore": ("subsets=[]",), "vssl-report": ("--no-page", "--no-figures")}
+QUICK |= {
+    "vssl-rescore": ("subsets=[]", "metrics=pia"),
+    "vssl-report": ("--no-page", "--no-figures"),
+}
 """Programs that ask finished runs, and options that make them quick."""
 
 MODELS = {"mine", "center", "random", "deaf_best", "tiny_av", "tiny_san", "tiny_deaf"}
@@ -191,7 +194,8 @@ def test_what_needs_nothing_else_runs(line: str, own: Path, work: Path, tmp_path
     if program in QUICK:
         done(line, *QUICK[program], cwd=work)
         return
-    small = ("data.scenes=2", "metrics=pia", "calibration=null")
+    small = ["data.scenes=2", "metrics=pia", "calibration=null"]
+    small += [] if "threshold=" in line else ["threshold=fixed"]
     job = [
         each.replace("model=mine", "model=tiny_av")
         for each in first_and_last("evaluate", arguments, own)[0]
@@ -249,6 +253,8 @@ def test_a_block_is_what_it_says(block: Block, own: Path) -> None:
         assert block.text.split()[0] not in pages.PROGRAMS, f"{block}: is it a command?"
 
 
+SMALL = ["subsets=[]", "bootstrap.resamples=20"]
+SMALL += ["threshold=[fixed,universal_q3]", "metrics=[ciou,pia]"]
 PYTHON = dict.fromkeys(each.page for each in BLOCKS if each.language == "python" and not each.file)
 
 
@@ -265,5 +271,6 @@ def test_the_python_of_a_page_runs(page: Path, work: Path, monkeypatch: pytest.M
     for block in blocks(page):
         if block.language == "python" and not block.file and not re.search(MORE, block.text):
             code = block.text.replace("scenes=1500", "scenes=2")
-            code = code.replace("scenes=4", 'scenes=4", "subsets=[]", "bootstrap.resamples=20')
+            code = code.replace("scenes=4", 'scenes=4", "' + '", "'.join(SMALL))
+            code = code.replace("data=samples[:6],", f"data=samples[:6], overrides={SMALL},")
             exec(compile(code, str(page), "exec"), names)

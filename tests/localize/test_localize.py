@@ -76,7 +76,7 @@ def test_maps_are_those_of_an_evaluation(
     """
     weights = seeded_checkpoint(model)
     network = (f"model={model}", f"model.weights={weights}", *overrides)
-    summary = evaluated(tmp_path / "run", f"data.root={toy}", *network, *NEGATIVES)
+    summary = evaluated(tmp_path / "run", f"data.root={toy}", "data.limit=2", *network, *NEGATIVES)
     found = records(tmp_path / "run")
     name = str(found["sample_id"].iloc[0])
     rows = read_manifest(tmp_path / "run" / MANIFEST_FILE).to_pylist()

@@ -103,11 +103,12 @@ def test_map_variants(published: str, ours: tuple[str, ...]) -> None:
 def runs(tmp_path_factory: pytest.TempPathFactory, prior_file: Path) -> Path:
     """A weightless model under a published one's name, with the prior, and one as itself."""
     root = tmp_path_factory.mktemp("runs")
-    on = ("model=center", "data=vggss", f"data.root={draw_vggss(root / 'vggss')}",
-          "negatives.noise.draws=1", "negatives.offscreen.draws=1")  # fmt: skip
-    rules = "threshold=[standard,half_range]"
-    run(root / "ezvsl", *on, "model.name=ezvsl", rules, *guided_by(prior_file))
-    run(root / "center", *on, "threshold=fixed")
+    on = ("model=center", "data=vggss", f"data.root={draw_vggss(root / 'vggss')}")
+    rules = "threshold=[half_image,universal_q3,half_range]"
+    few = (rules, "metrics=[paper,detection_ap,max_f1]")
+    few += ("negatives.noise.draws=1", "negatives.offscreen.draws=1")
+    run(root / "ezvsl", *on, "model.name=ezvsl", *few, *guided_by(prior_file))
+    run(root / "center", *on, "negatives=none", "threshold=fixed", "metrics=ciou")
     return root
 
 
