@@ -53,10 +53,7 @@ MORE = r"/weights|/data|\.pth|weights=|FILE|DIR|FOLDER|released|published|output
 """What asks for weights, a test set, a run of another kind, or a package of one's own."""
 
 QUICK = dict.fromkeys(("vssl-compare", "vssl-thresholds"), ("--resamples", "10"))
-QUICK |= {
-    "vssl-rescore": ("subsets=[]", "metrics=pia"),
-    "vssl-report": ("--no-page", "--no-figures"),
-}
+QUICK |= {"vssl-rescore": ("subsets=[]",), "vssl-report": ("--no-page", "--no-figures")}
 """Programs that ask finished runs, and options that make them quick."""
 
 MODELS = {"mine", "center", "random", "deaf_best", "tiny_av", "tiny_san", "tiny_deaf"}
@@ -253,8 +250,7 @@ def test_a_block_is_what_it_says(block: Block, own: Path) -> None:
         assert block.text.split()[0] not in pages.PROGRAMS, f"{block}: is it a command?"
 
 
-SMALL = ["subsets=[]", "bootstrap.resamples=20"]
-SMALL += ["threshold=[fixed,universal_q3]", "metrics=[ciou,pia]"]
+SMALL = ["subsets=[]", "bootstrap.resamples=20", "threshold=[fixed,universal_q3]"]
 PYTHON = dict.fromkeys(each.page for each in BLOCKS if each.language == "python" and not each.file)
 
 

@@ -23,8 +23,13 @@ def executed(*paths: Path) -> list[Any]:
     cells = []
     for notebook in notebooks:
         cells += [nbformat.v4.new_code_cell("%reset -f"), *notebook.cells]
+    ids = [cell.id for cell in cells]
+    for number, cell in enumerate(cells):
+        cell.id = str(number)
     whole = nbformat.v4.new_notebook(cells=cells)
     NotebookClient(whole, timeout=600, record_timing=False).execute()
+    for cell, own in zip(cells, ids, strict=True):
+        cell.id = own
     return notebooks
 
 

@@ -22,7 +22,6 @@ from vssl.reporting.published import (
     PUBLISHED_MODELS,
     TEST_SETS,
     beside_published,
-    map_variants,
     read_published,
     report_published,
 )
@@ -82,21 +81,6 @@ def test_names_are_ours() -> None:
     for model, policy in OWN_RULES.items():
         assert model in PUBLISHED_MODELS
         assert (CONF / "threshold" / f"{policy}.yaml").is_file()
-
-
-@pytest.mark.parametrize(
-    ("published", "ours"),
-    [
-        ("AV", ("av",)),
-        ("AV+OGL", ("ogl",)),
-        ("AV+OGL, author rerun with --relative_prediction", ("ogl",)),
-        ("not stated (AV or AV+OGL)", ("av", "ogl")),
-        ("NN w/ Sup. Pre. Enc.", ("av", "ogl")),
-        ("unknown", ("av", "ogl")),
-    ],
-)
-def test_map_variants(published: str, ours: tuple[str, ...]) -> None:
-    assert map_variants(published) == ours
 
 
 @pytest.fixture(scope="module")

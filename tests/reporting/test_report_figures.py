@@ -34,7 +34,7 @@ from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
 from vssl.records.files import RECORDS_FILE, SCORES_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
-from vssl.records.read import records_of, thin_records
+from vssl.records.read import records_of, samples_by_size, thin_records
 from vssl.records.score import score_records
 from vssl.records.store import RecordsError, read_provenance
 from vssl.reporting.collection import Group, ReportRun
@@ -190,6 +190,14 @@ class TestThin:
         expected = threshold_curves(whole.folder, "av", points=9, resamples=5, draws=1)
         found = threshold_curves(tmp_path, "av", points=9, resamples=5)
         np.testing.assert_allclose(found.ciou, expected.ciou)
+
+    def test_the_sample_of_median_size(self, tmp_path: Path) -> None:
+        # areas of 181 x 181 pixels and more do not fit in the 16 bits that sides are kept in
+        sides = (22, 213, 202, 224, 190, 45)
+        boxes = [((0, 0, side, side),) for side in sides]
+        samples = [make_sample(f"s{n}", f"s{n}", box) for n, box in enumerate(boxes)]
+        made = write_made(tmp_path / "run", samples, maps=np.zeros((7, 7)))
+        assert samples_by_size(made.folder, [0, 0.5, 1]) == ["s0", "s2", "s3"]
 
     def test_records_of_a_sample(self, whole: ReportRun) -> None:
         columns = ["audio_condition", "similarity_max"]

@@ -153,8 +153,8 @@ def half_digit(printed: str) -> float:
 def map_variants(published: str) -> tuple[str, ...]:
     """Map variants that a published one may be: both if it is not stated.
 
-    >>> map_variants("AV+OGL"), map_variants("AV"), map_variants("not stated (AV or AV+OGL)")
-    (('ogl',), ('av',), ('av', 'ogl'))
+    >>> [map_variants(each) for each in ("AV+OGL, author rerun", "AV", "not stated (AV or AV+OGL)")]
+    [('ogl',), ('av',), ('av', 'ogl')]
     """
     name = published.partition(",")[0].strip()
     return {"AV": ("av",), "AV+OGL": ("ogl",)}.get(name, ("av", "ogl"))

@@ -74,8 +74,7 @@ def maxima(part: FigureData) -> Drawing:
         texts = [f"{name} {np.median(values):.3g}" for name, values in found.items()]
         medians.append(f"{run.label} median {', '.join(texts) or 'undefined'}")
     name_axes(panels, "similarity maximum", "")
-    looks = [{"color": "black", "linestyle": dashes_of(policy)} for policy in policies]
-    legend_below(panels[0], [panels[0].plot([], [], **look)[0] for look in looks], policies)
+    legend_below(panels)
     kind = "upsampled object-guided" if part.variant == OBJECT_GUIDED else "native similarity"
     return Drawing(
         panels[0].figure,
@@ -105,7 +104,8 @@ def _draw_maxima(
         if condition in values:
             _draw_row(axes, place, values[condition], look_of(condition, conditions), high - low)
     for policy, value in lines.items():
-        axes.axvline(value, color="black", linestyle=dashes_of(policy), linewidth=0.8, zorder=5)
+        look = {"color": "black", "linestyle": dashes_of(policy), "label": policy}
+        axes.axvline(value, **look, linewidth=0.8, zorder=5)
 
 
 def _draw_row(axes: Any, place: int, values: Array, look: Any, span: float) -> None:
@@ -165,7 +165,7 @@ def f_loc(part: FigureData) -> Drawing:
         axes.locator_params(axis="x", nbins=4)
     name_axes(panels, "threshold", "F_LOC (%)")
     panels[0].set_ylim(0, 1.08 * highest)
-    _legend_of_f_loc(panels[0], part.policy)
+    legend_below(panels)
     seen = "Curves rest on all images and draws."
     if in_part:
         seen = f"Curves, bands and triangles rest on a part: {by_run(in_part)}."
@@ -188,15 +188,18 @@ def _draw_curve(axes: Any, curves: ThresholdCurves) -> float:
     """Draw curve and band; how high they reach."""
     at, values = curves.thresholds.astype(np.float64), 100 * curves.f_loc
     ends = 100 * np.array([interval(each) for each in curves.resampled["f_loc"].T])
-    axes.fill_between(at, ends[:, 0], ends[:, 1], color=_CURVE, alpha=0.22, linewidth=0)
-    axes.plot(at, values, color=_CURVE, marker="." if len(at) == 1 else "")
+    axes.plot(at, values, color=_CURVE, marker="." if len(at) == 1 else "", label="F_LOC")
+    axes.fill_between(
+        at, ends[:, 0], ends[:, 1], color=_CURVE, alpha=0.22, linewidth=0, label="95 % band"
+    )
     axes.set_xlim(padded(at[0], at[-1]))
     best = best_place(curves)
     if best is not None:
         axes.plot(
             [at[best]], [values[best]], marker="v", color=_BEST, markersize=5,
             markeredgecolor="black", markeredgewidth=0.4, linestyle="none", zorder=5,
-            clip_on=False, transform=offset_copy(axes.transData, axes.figure, y=4, units="points"),
+            label="best threshold", clip_on=False,
+            transform=offset_copy(axes.transData, axes.figure, y=4, units="points"),
         )  # fmt: skip
     reached = np.concatenate([values, ends[:, 1]])
     return float(reached[~np.isnan(reached)].max(initial=0.0))
@@ -206,7 +209,8 @@ def _mark_threshold(axes: Any, run: ReportRun, condition: str, part: FigureData)
     value = run.threshold(part.policy, part.variant)
     if value is None:
         return
-    axes.axvline(value, color="black", linestyle=dashes_of(part.policy), linewidth=0.8)
+    look = {"color": "black", "linestyle": dashes_of(part.policy), "label": part.policy}
+    axes.axvline(value, **look, linewidth=0.8)
     number = run.number("f_loc", condition, part.policy, part.variant)
     if number is None or np.isnan(number["value"]):
         return
@@ -217,21 +221,6 @@ def _mark_threshold(axes: Any, run: ReportRun, condition: str, part: FigureData)
         [value], percent[:1], marker="o", color="white", markeredgecolor="black", markersize=4,
         markeredgewidth=1.0, linestyle="none", zorder=6, clip_on=False,
     )  # fmt: skip
-
-
-def _legend_of_f_loc(axes: Any, policy: str) -> None:
-    handles = [
-        axes.plot([], [], color=_CURVE)[0],
-        axes.fill_between([], [], [], color=_CURVE, alpha=0.22, linewidth=0),
-        axes.plot(
-            [], [], color="black", linestyle=dashes_of(policy), linewidth=0.8, marker="o",
-            markerfacecolor="white", markersize=4,
-        )[0],
-        axes.plot([], [], marker="v", color=_BEST, markeredgecolor="black", markersize=5,
-                  markeredgewidth=0.4, linestyle="none")[0],
-    ]  # fmt: skip
-    texts = ["F_LOC", "95 % band", policy, "best threshold"]
-    legend_below(axes, handles, texts)
 
 
 def success_pia(part: FigureData) -> Drawing:

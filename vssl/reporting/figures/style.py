@@ -164,10 +164,18 @@ def name_axes(panels: Sequence[Any], below: str, beside: str) -> None:
             axes.set_ylabel(beside)
 
 
-def legend_below(axes: Any, handles: Sequence[Any], texts: Sequence[str]) -> None:
-    """Explain what is drawn in all panels below them."""
-    columns = 4 if axes.figure.get_figwidth() > 5 else 2
-    axes.figure.legend(handles, texts, loc="outside lower center", ncols=columns, frameon=False)
+def legend_below(panels: Sequence[Any]) -> None:
+    """Explain below the panels what has a label in any of them."""
+    named = [
+        pair for axes in panels for pair in zip(*axes.get_legend_handles_labels(), strict=True)
+    ]
+    known = {text: handle for handle, text in named}
+    if known:
+        canvas = panels[0].figure
+        columns = 4 if canvas.get_figwidth() > 5 else 2
+        canvas.legend(
+            known.values(), known, loc="outside lower center", ncols=columns, frameon=False
+        )
 
 
 def say_gap(axes: Any, text: str) -> None:
