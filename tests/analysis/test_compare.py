@@ -628,7 +628,7 @@ def test_what_cannot_be_compared_at_all(
             [*two, "--metric", "f_loc", "--threshold", "half_image"],
             r"no number of f_loc under half_image",
         ),
-        ([*two, "--published", "--seed", "1"], r"leave out --seed"),
+        ([random, center, "--published", "--seed", "1"], r"leave out --seed"),
         ([*two, "--permutations", "0"], "a whole number from 1, got 0"),
         ([*two, "--margin", "0"], "expected a number above 0, got 0"),
     ]

@@ -184,7 +184,7 @@ def draw_timeline(
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.6)
-    figure.legend(fontsize=8, ncols=5, loc="outside upper left", frameon=False)
+    values.legend(fontsize=8, ncols=5, loc="lower left", bbox_to_anchor=(0, 1.0), frameon=False)
     captions.draw(figure)
     figure.savefig(path)
 
