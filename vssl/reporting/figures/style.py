@@ -119,6 +119,7 @@ HOUSE_STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "path.simplify_threshold": 0.25,  # of a point: a ROC has as many places as maps
     "svg.fonttype": "none",  # text stays text: found, read aloud, selected
     "svg.hashsalt": "vssl",
 }
