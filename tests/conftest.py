@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import pytest
 import torch
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
+from lightning_fabric.utilities import registry
 
 from tests.helpers.composing import compose_once
 from tests.helpers.drawn import draw_is3, draw_vggss
@@ -25,6 +27,7 @@ from vssl.config.search_path import add_config_folder, forget_config_folders
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 
 compose.compose = compose_once
+registry.entry_points = functools.cache(registry.entry_points)  # each Trainer looks through all
 settings.register_profile(
     "vssl",
     deadline=None,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import vssl
 from tests.helpers.running import FAST, Halved, Loudness, command
 from vssl.audio import CenterWindow
-from vssl.config.compose import composed_config, given_config, quoted
+from vssl.config.compose import composed_config, quoted
 from vssl.config.identity import described
 from vssl.config.recipes import as_recipe
 from vssl.core.arrays import Array
@@ -53,6 +54,12 @@ def same_records(one: vssl.Run, other: vssl.Run) -> None:
     pd.testing.assert_frame_equal(*values, check_exact=True)
 
 
+def quick(model: Any, **given: Any) -> vssl.Run:
+    """A small run."""
+    usual = {"negatives": "silence", "threshold": "fixed", "metrics": METRICS, "overrides": QUICK}
+    return vssl.evaluate(model, **(usual | given))
+
+
 def commanded(folder: Path, *arguments: str) -> vssl.Run:
     """A run of the command line."""
     done = command("vssl-evaluate", *FAST, *arguments, f"output_dir={folder}", cwd=folder.parent)
@@ -63,13 +70,10 @@ def commanded(folder: Path, *arguments: str) -> vssl.Run:
 def test_import_is_light_and_help_is_a_tour() -> None:
     code = (
         "import sys, vssl; heavy = {'torch', 'pandas', 'hydra'} & set(sys.modules);"
-        " assert not heavy, heavy; assert set(vssl.__all__) <= set(dir(vssl));"
-        " print(vssl.metrics.__name__, vssl.negatives.__name__, vssl.types.Sample.__name__)"
+        " assert not heavy, heavy; assert set(vssl.__all__) <= set(dir(vssl))"
     )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    ).stdout
-    assert shown.split() == ["vssl.metrics", "vssl.negatives", "Sample"]
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert all(getattr(vssl, name) is not None for name in vssl.__all__)
     assert all(f"vssl.{name} " in str(vssl.__doc__) for name in vssl.__all__)
     with pytest.raises(AttributeError, match="no attribute 'evaluat'"):
         _ = vssl.evaluat
@@ -106,10 +110,7 @@ def test_by_names_it_is_the_command(
 def test_a_part_of_a_reader_is_named(vggss_folder: Path, tmp_path: Path) -> None:
     ids = tmp_path / "three.txt"
     ids.write_text("clip0_000010\nclip1_000010\nclip2_000010\n")
-    run = vssl.evaluate(
-        "center", data=VGGSS(vggss_folder, ids=ids, limit=2), negatives="silence",
-        threshold="fixed", metrics=METRICS, overrides=QUICK,
-    )  # fmt: skip
+    run = quick("center", data=VGGSS(vggss_folder, ids=ids, limit=2))
     digits = file_sha256(ids)[:8]
     assert run.provenance["dataset"] == f"vggss (three.txt: 3 ids, {digits}; first 2)"
     assert set(run.summary["coverage"]) == {2 / 3}
@@ -124,14 +125,12 @@ def test_samples_and_readers_of_real_data_are_the_command(
     few = (*QUICK, *FEW, "metrics=[ciou,pia]", "threshold=[fixed]")
     words = ("model=tiny_av", f"data={name}", f"data.root={root}")
     expected = commanded(tmp_path / "named", *words, *few)
-    options = {"threshold": "fixed", "metrics": METRICS, "overrides": [*QUICK, *FEW]}
-    given = vssl.evaluate("tiny_av", data=reader(root), **options)  # type: ignore[arg-type]
+    given = quick("tiny_av", data=reader(root), negatives="all", overrides=[*QUICK, *FEW])
     same_records(expected, given)
     assert given.provenance["dataset"] == name
     samples = list(reader(root).check().samples)
-    listed = vssl.evaluate(
-        "tiny_av", data=samples, **{**options, "overrides": [*QUICK, *FEW, f"data.name={name}"]}
-    )  # type: ignore[arg-type]
+    named = [*QUICK, *FEW, f"data.name={name}"]
+    listed = quick("tiny_av", data=samples, negatives="all", overrides=named)
     same_records(expected, listed)
     assert list(listed.folder.glob("samples-*.json"))
 
@@ -144,10 +143,8 @@ def test_a_network_is_the_same_model(vggss_folder: Path, tmp_path: Path) -> None
     load_weights(network, Path(facts.weights))
     network.train()
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    run = vssl.evaluate(
-        network, data="vggss", root=vggss_folder, frontend="tiny_av", threshold="fixed",
-        metrics=METRICS, overrides=[*QUICK, *FEW],
-    )  # fmt: skip
+    run = quick(network, data="vggss", root=vggss_folder, frontend="tiny_av", negatives="all",
+                overrides=[*QUICK, *FEW])  # fmt: skip
     same_records(expected, run)
     assert network.training
     assert all(value.equal(before[key]) for key, value in network.state_dict().items())
@@ -170,30 +167,28 @@ class Product(torch.nn.Module):
 
 
 def test_any_module_will_do(vggss_folder: Path) -> None:
-    common = {
-        "data": "vggss", "root": vggss_folder, "frontend": "ezvsl", "threshold": "fixed",
-        "metrics": METRICS, "overrides": [*QUICK, *FEW, "model.image.size=32"],
-    }  # fmt: skip
-    expected = vssl.evaluate(Loudness(), name="it", **common)  # type: ignore[arg-type]
+    common = {"data": "vggss", "root": vggss_folder, "frontend": "ezvsl", "name": "it",
+              "overrides": [*QUICK, "model.image.size=32"]}  # fmt: skip
+    expected = quick(Loudness(), **common)
     module = Product()
-    run = vssl.evaluate(module, name="it", value_range=(-1, 1), **common)  # type: ignore[arg-type]
+    run = quick(module, value_range=(-1, 1), **common)
     same_records(expected, run)
     assert run.name == "it-vggss-corrected"
     assert run.provenance["network"]["_target_"] == "tests.test_api.Product"
     with torch.no_grad():
         module.factor += 1
-    other = vssl.evaluate(module, name="it", **common)  # type: ignore[arg-type]
+    other = quick(module, **common)
     hashes = {each.provenance["network"]["sha256"] for each in (expected, run, other)}
     assert len(hashes) == 3
     assert len({each.provenance["network_hash"] for each in (expected, run, other)}) == 3
     with pytest.raises(vssl.UsageError, match=r"outside|range"):
-        vssl.evaluate(module, name="it", value_range=(0, 0.001), **common)  # type: ignore[arg-type]
+        quick(module, value_range=(0, 0.001), **common)
 
 
 def test_object_guided_maps_of_a_module(vggss_folder: Path, prior_file: Path) -> None:
-    run = vssl.evaluate(
+    run = quick(
         Product(), data="vggss", root=vggss_folder, frontend="ezvsl", value_range=(-1, 1),
-        prior="object_guided", negatives="silence", threshold="object_area", metrics=METRICS,
+        prior="object_guided", threshold="object_area",
         overrides=[*QUICK, f"prior.weights={prior_file}"],
     )  # fmt: skip
     assert list(run.table.index) == ["object_area", "object_area, object-guided"]
@@ -219,10 +214,7 @@ class Trained(pl.LightningModule):
         return self(*batch).mean()
 
     def on_train_epoch_end(self) -> None:
-        run = vssl.evaluate(
-            self, data="vggss", root=self.root, frontend="ezvsl", negatives="silence",
-            threshold="fixed", metrics=METRICS, overrides=QUICK, quiet=True,
-        )  # fmt: skip
+        run = quick(self, data="vggss", root=self.root, frontend="ezvsl", quiet=True)
         self.log("area", float(run.table.loc["fixed", ("pia", "silence")]))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -301,6 +293,7 @@ def test_objects_are_known_by_all_of_their_settings() -> None:
     assert described(first) == described(other.train())
     other.scale = 2.0
     assert described(first) != described(other)
+    assert described(lambda: None) != described(lambda: None), "what cannot be read is no other's"
     # written down where that makes them again, else kept
     fixed = as_recipe(FixedThreshold(value=0.7, name="strict"))
     assert fixed == {
@@ -314,10 +307,9 @@ def test_objects_are_known_by_all_of_their_settings() -> None:
 
 
 def test_it_runs_inside_of_an_application_of_hydra_s(vggss_folder: Path) -> None:
-    few = {"threshold": "fixed", "metrics": METRICS, "negatives": "silence", "overrides": QUICK}
     with initialize_config_module("vssl.conf", version_base="1.3"):
         samples = list(VGGSS(vggss_folder).check().samples)
-        runs = [vssl.evaluate("center", data=samples, **few) for _ in range(2)]  # type: ignore[arg-type]
+        runs = [quick("center", data=samples) for _ in range(2)]
         assert compose("rescore", overrides=["run=x"]).run == "x"
     same_records(*runs)
     folder = runs[0].folder
@@ -329,22 +321,20 @@ def test_it_runs_inside_of_an_application_of_hydra_s(vggss_folder: Path) -> None
 
 def test_a_finished_run_of_objects_is_taken_as_it_is(vggss_folder: Path, tmp_path: Path) -> None:
     samples = list(VGGSS(vggss_folder).check().samples)
-    few = {"threshold": "fixed", "metrics": METRICS, "negatives": Silence(), "overrides": QUICK,
-           "output_dir": tmp_path / "it's"}  # fmt: skip
+    few = {"negatives": Silence(), "output_dir": tmp_path / "it's"}
     times = []
     for force in (False, False, True):
-        run = vssl.evaluate("center", data=samples, force=force, **few)  # type: ignore[arg-type]
+        run = quick("center", data=samples, force=force, **few)
         times.append((run.folder / "records.parquet").stat().st_mtime_ns)
     assert times[0] == times[1] < times[2]
     moved = [replace(samples[0], boxes=((0, 0, 50, 50),)), *samples[1:]]
     with pytest.raises(vssl.UsageError, match="another configuration"):
-        vssl.evaluate("center", data=moved, **few)  # type: ignore[arg-type]
+        quick("center", data=moved, **few)
 
 
 def test_what_a_run_gives(vggss_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     samples = list(VGGSS(vggss_folder).check().samples)
-    run = vssl.evaluate("tiny_av", data=samples, negatives="silence", threshold="fixed",
-                        metrics=METRICS, overrides=QUICK)  # fmt: skip
+    run = quick("tiny_av", data=samples)
     assert capfd.readouterr() == ("", "")
     assert repr(run) == "Run('tiny_av-samples-corrected': 6 samples; positive, silence)"
     assert run._repr_html_().count("<tr") == 4
@@ -388,23 +378,14 @@ class Changing(torch.nn.Module):
 
 
 def test_a_module_may_work_in_place(vggss_folder: Path) -> None:
-    few = {"data": "vggss", "root": vggss_folder, "frontend": "ezvsl", "threshold": "fixed",
-           "metrics": METRICS, "overrides": [*QUICK, *FEW]}  # fmt: skip
-    runs = [vssl.evaluate(Changing(in_place=each), **few) for each in (True, False)]  # type: ignore[arg-type]
-    same_records(*runs)
+    few = {"data": "vggss", "root": vggss_folder, "frontend": "ezvsl"}
+    same_records(*(quick(Changing(in_place=each), **few) for each in (True, False)))
 
 
 def test_threads_evaluate_one_after_the_other(vggss_folder: Path) -> None:
     samples = VGGSS(vggss_folder).check().samples
-
-    def run(seed: int) -> vssl.Run:
-        return vssl.evaluate(
-            "tiny_av", data=samples, threshold="fixed", metrics=METRICS, negatives="silence",
-            seed=seed, overrides=QUICK, quiet=True,
-        )  # fmt: skip
-
     with ThreadPoolExecutor(2) as pool:
-        runs = list(pool.map(run, [0, 0, 0]))
+        runs = list(pool.map(lambda _: quick("tiny_av", data=samples, quiet=True), range(3)))
     same_records(runs[0], runs[1])
     same_records(runs[0], runs[2])
 
@@ -422,25 +403,23 @@ class Interrupted(Product):
 
 
 def test_ctrl_c_ends_a_run_that_goes_on_later(vggss_folder: Path, tmp_path: Path) -> None:
-    few = {"data": "vggss", "root": vggss_folder, "frontend": "ezvsl", "threshold": "fixed",
-           "metrics": METRICS, "negatives": "silence", "output_dir": tmp_path / "run",
+    few = {"data": "vggss", "root": vggss_folder, "frontend": "ezvsl", "output_dir": tmp_path,
            "overrides": [*QUICK, "loader.batch_size=2", "shard_seconds=0"]}  # fmt: skip
     Interrupted.calls = 0
     with pytest.raises(KeyboardInterrupt):
-        vssl.evaluate(Interrupted(), **few)  # type: ignore[arg-type]
-    assert list((tmp_path / "run" / "shards").iterdir())
+        quick(Interrupted(), **few)
+    assert list((tmp_path / "shards").iterdir())
     before = Interrupted.calls
-    run = vssl.evaluate(Interrupted(), **few)  # type: ignore[arg-type]
+    run = quick(Interrupted(), **few)
     assert Interrupted.calls - before < 1 + 2 * len(run.sample_ids) / 2  # the probe, and the rest
-    whole = vssl.evaluate(Product(), **{**few, "output_dir": None})  # type: ignore[arg-type]
+    whole = quick(Product(), **{**few, "output_dir": None})
     same_maps = run.records["similarity_map"].map(tuple), whole.records["similarity_map"].map(tuple)
     pd.testing.assert_series_equal(*same_maps, check_exact=True)
 
 
 def test_a_temporary_folder_lives_as_long_as_copies_of_its_run(vggss_folder: Path) -> None:
     samples = (each for each in VGGSS(vggss_folder).check().samples)
-    run = vssl.evaluate("center", data=samples, threshold="fixed", metrics=METRICS,
-                        negatives=iter(["silence"]), overrides=iter(QUICK))  # fmt: skip
+    run = quick("center", data=samples, negatives=iter(["silence"]), overrides=iter(QUICK))
     copied, folder = copy.deepcopy(run), run.folder
     del run
     gc.collect()
@@ -460,7 +439,7 @@ def test_a_temporary_folder_lives_as_long_as_copies_of_its_run(vggss_folder: Pat
     "name", ["a b, c=d", "it's", 'a"b', "${x}", "\\${x}", "end\\", "\\'", "ü[{"]
 )
 def test_any_text_can_be_a_path_or_a_name(name: str, tmp_path: Path) -> None:
-    config = given_config(
+    config = composed_config(
         "evaluate", [f"output_dir={quoted(tmp_path / name)}", f"model.name={quoted(name)}"]
     )
     assert (config.output_dir, config.model.name) == (str(tmp_path / name), name)
@@ -482,7 +461,8 @@ FAULTS = {
     "a model of another kind": ({"model": 3}, "a name or a torch.nn.Module, but got int"),
     "a negative that is not there": ({"negatives": ["silense"]}, "Did you mean `silence`"),
     "a threshold that is none": ({"threshold": 0.5}, "Expected `threshold` to be names"),
-    "an option that is not there": ({"overrides": ["data.scens=1"]}, "Could not override"),
+    "an option that is not there": ({"overrides": ["data.scens=1"]}, "Did you mean data.scenes"),
+    "a launcher that is not there": ({"overrides": "hydra/launcher=jolib"}, "mean `joblib`"),
     "options of a reader": ({"data": VGGSS("x"), "overrides": ["data.missing=skip"]},
                             "a reader has its options already"),
     "several devices": ({"overrides": "trainer=ddp_sim"}, "a run from Python has one device"),
@@ -534,7 +514,8 @@ FAULTS = {
     "sparse maps": ({"model": Shaped(torch.Tensor.to_sparse), "frontend": "ezvsl"},
                     "maps of plain real numbers, but got torch.float32"),
     "maps of several sizes": ({"model": Shaped(lambda maps: maps[:, : len(maps) * 4]),
-                              "frontend": "ezvsl"}, r"have the size \[4, 28\] of its first"),
+                              "frontend": "ezvsl", "overrides": "data.scenes=2"},
+                              r"have the size \[4, 28\] of its first"),
     "boxes in shares": ({"data": [Sample("a", Path("a.jpg"), Path("a.wav"), "dog",
                         boxes=((0.1, 0.1, 0.5, 0.5),))], "negatives": []}, "1 empty ground truths"),
 }  # fmt: skip

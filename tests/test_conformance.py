@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from tests.helpers.drawn import draw_avsbench, draw_flickr, draw_music_duet, draw_vggss
-from tests.helpers.running import composed, run_settings, scoring_settings
+from tests.helpers.running import LEAN, composed, run_settings, scoring_settings
 from vssl.config.build import (
     build_conditions,
     build_frontends,
@@ -22,6 +23,7 @@ from vssl.config.build import (
 )
 from vssl.config.compose import group_names, whole_group
 from vssl.config.networks import make_network
+from vssl.config.search_path import group_files
 from vssl.data.listed import write_samples
 from vssl.data.vggss import VGGSS
 from vssl.metrics.base import SampleMetric
@@ -33,31 +35,32 @@ from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.size_aware import HalfImage
 from vssl.types import POSITIVE, AudioClip
 
-METRICS = build_metrics(scoring_settings(whole_group("metrics")))
-POLICIES = build_policies(scoring_settings(whole_group("threshold")), model="lvs", negatives=True)
+SCORING = scoring_settings(whole_group("metrics"), whole_group("threshold"))
+METRICS = build_metrics(SCORING)
+POLICIES = build_policies(SCORING, model="lvs", negatives=True)
 # avsbench_robust sets options of the others; tests/negatives has its own
 NEGATIVES = [name for name in group_names("negatives") if name != "avsbench_robust"]
-CONDITIONS = build_conditions(run_settings(f"negatives=[{','.join(NEGATIVES)}]"))
+CONDITIONS = build_conditions(run_settings(f"negatives=[{','.join(NEGATIVES)}]", *LEAN))
 OTHER_RULES = ("best_of_19", "best_of_19_success", "best_of_20", "half_range", "jsa")
-AVSBENCH = composed("metrics=avsbench").metrics
 # stored maps need maps, and these networks have no values without their files: tests/models/
 ELSEWHERE = ("stored", "acl", "cliptran", "denseav")
 
 
 @pytest.mark.parametrize("group", ["metrics", "threshold", "negatives"])
 def test_a_part_has_the_name_of_its_file(group: str) -> None:
-    for name in group_names(group):
-        chosen = composed(f"{group}={name}")[group]
-        alone = [key for key in chosen if "_target_" in (chosen[key] or ())]
-        assert alone == [name] or len(alone) > 1 or name == "none", name
+    for file in group_files(group):
+        parts = yaml.safe_load(file.read_text())
+        alone = [name for name, options in parts.items() if "_target_" in options]
+        assert alone == [file.stem] or len(alone) > 1 or "defaults" in parts or not parts, file
 
 
 def test_all_holds_all() -> None:
+    avsbench = composed("metrics=avsbench", name="rescore").metrics
     for group in ("metrics", "threshold", "figure"):
-        primary = "report" if group == "figure" else "evaluate"
+        primary = "report" if group == "figure" else "rescore"
         everything = [*composed(whole_group(group), name=primary)[group]]
         # tables of before stay as they are, and rules of other groups are for those who ask
-        everything = [name for name in everything if name not in (*AVSBENCH, *OTHER_RULES)]
+        everything = [name for name in everything if name not in (*avsbench, *OTHER_RULES)]
         assert list(composed(f"{group}=all", name=primary)[group]) == everything
 
 
@@ -78,7 +81,7 @@ def test_negatives(condition: AudioCondition) -> None:
 
 @pytest.mark.parametrize("name", [each for each in group_names("model") if each not in ELSEWHERE])
 def test_models(name: str) -> None:
-    settings = run_settings(f"model={name}")
+    settings = run_settings(f"model={name}", *LEAN)
     transform, _ = build_transforms(settings)
     size = transform(torch.rand(3, 90, 120)).shape[-1]
     frontend = build_frontends(settings, ()).get(POSITIVE)
@@ -108,7 +111,7 @@ def test_readers(name: str, vggss_folder: Path, is3_folder: Path, tmp_path: Path
     listed = VGGSS(vggss_folder).check().samples
     (tmp_path / write_samples(listed, tmp_path)).rename(tmp_path / "samples.json")
     option = f"data.root={roots[name]}" if name in roots else "data.scenes=3"
-    check_reader(build_reader(run_settings(f"data={name}", option).data))
+    check_reader(build_reader(run_settings(f"data={name}", option, *LEAN).data))
 
 
 class Mean(ConsensusIoU):

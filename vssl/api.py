@@ -21,8 +21,8 @@ from torch.backends import cudnn
 from torch.backends.cuda import matmul
 from torchmetrics import Metric
 
-from vssl.config.compose import given_config, quoted, run_folder
-from vssl.config.identity import described
+from vssl.config.compose import composed_config, quoted, run_folder
+from vssl.config.identity import described, weights_key
 from vssl.config.options import check_options
 from vssl.config.recipes import as_recipe, with_network
 from vssl.config.settings import DataSettings, NegativesSettings, RunSettings, ScoringSettings
@@ -142,11 +142,11 @@ def evaluate(
     words += [] if folder is None else [f"output_dir={quoted(folder)}"]
     words += _model_words(model, weights, frontend, image, value_range, name)
     words += _data_words(data, root, folder)
-    more = _listed(overrides)
-    if isinstance(data, DatasetReader) and any(str(word).startswith("data.") for word in more):
+    more = _options(overrides)
+    if isinstance(data, DatasetReader) and any(word.startswith("data.") for word in more):
         raise UsageError("data: a reader has its options already. Give them to its class.")
     with _undisturbed():
-        config = given_config("evaluate", [*words, *more])
+        config = composed_config("evaluate", [*words, *more])
         settings = RunSettings.of(config)
         group = _added("negatives", chosen, settings.negatives.group)
         scoring = _scoring_with(settings.scoring, chosen)
@@ -210,9 +210,9 @@ def score(
     """
     folder = _folder_of(run)
     chosen = _chosen(threshold=threshold, metrics=metrics)
-    words = [f"run={quoted(folder)}", *_words(chosen, calibration), *_listed(overrides)]
+    words = [f"run={quoted(folder)}", *_words(chosen, calibration), *_options(overrides)]
     with _undisturbed():
-        config = given_config("rescore", words)
+        config = composed_config("rescore", words)
         check_options(config)
         settings = _scoring_with(ScoringSettings.of(config), chosen)
         check_records(folder)
@@ -292,6 +292,17 @@ def _listed(given: Any) -> list[Any]:
     return [given] if one else list(given)
 
 
+def _options(given: Any) -> list[str]:
+    overrides = _listed(given)
+    for each in overrides:
+        if not isinstance(each, str):
+            raise UsageError(
+                "Expected `overrides` to be options as on the command line, such as"
+                f" ['data.scenes=6'], but got {each!r}."
+            )
+    return overrides
+
+
 class _TemporaryFolder:
     """A folder that goes when nothing refers to this object any more, or Python ends."""
 
@@ -342,7 +353,9 @@ def _model_words(
             raise UsageError(
                 f"{', '.join(unused)}: is of a network, but model={model} is a name. Leave it out."
             )
-        return [f"model={model}", *_weights_words(weights)]
+        files = weights if isinstance(weights, Mapping) else {"": weights}
+        named = (f"{weights_key(part)}={quoted(p)}" for part, p in files.items() if p is not None)
+        return [f"model={model}", *named]
     if not isinstance(model, nn.Module):
         raise UsageError(
             f"Expected `model` to be a name or a torch.nn.Module, but got {type(model).__name__}."
@@ -354,15 +367,6 @@ def _model_words(
     words = [f"model={like}", f"model.name={quoted(name or type(model).__name__)}"]
     words += ["model.weights=null", "model.sha256=null", "cache=off"]
     return words + ([f"model/image={image}"] if isinstance(image, str) else [])
-
-
-def _weights_words(weights: Paths | Mapping[str, Paths] | None) -> list[str]:
-    """The option `model.weights` on a command line: one file, or files by part."""
-    if weights is None:
-        return []
-    if not isinstance(weights, Mapping):
-        return [f"model.weights={quoted(weights)}"]
-    return [f"model.weights.{part}={quoted(path)}" for part, path in weights.items()]
 
 
 def _data_words(data: Any, root: Paths | None, folder: Path | None) -> list[str]:
@@ -408,11 +412,7 @@ def _contents(settings: RunSettings, chosen: Mapping[str, _Chosen]) -> dict[str,
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Leave torch, Lightning and warnings of the program as they were; one thread at a time.
-
-    Raises:
-        KeyboardInterrupt: where Lightning makes it a SystemExit.
-    """
+    """Leave torch, Lightning and warnings of the program as they were; one thread at a time."""
     backends: tuple[Any, Any] = cudnn, matmul
     lightning = logging.getLogger("pytorch_lightning")
     with _ALONE, warnings.catch_warnings():
@@ -423,7 +423,7 @@ def _undisturbed() -> Iterator[None]:
         try:
             yield
         except SystemExit as error:
-            if was_interrupted(error):
+            if was_interrupted(error):  # of which Lightning makes a SystemExit
                 raise KeyboardInterrupt from error
             raise
         finally:

@@ -61,12 +61,9 @@ class PackedMasks:
     def overlap(
         self, other: PackedMasks, rows: Index | None = None, others: Index | None = None
     ) -> Index:
-        """Pixels that two masks both mark, `[K]`.
+        """Pixels that masks `rows` and `others` of another set both mark, `[K]`.
 
-        Args:
-            other: masks of the same shape.
-            rows: `[K]` which of these masks; None for all.
-            others: `[K]` which of the other masks each meets; None for all, or for the only one.
+        None takes all, of `others` the only one where there is one.
         """
         rows = np.arange(len(self)) if rows is None else rows
         if others is None:

@@ -21,16 +21,9 @@ _TAPS = np.arange(-1, 3)  # pixels around a place, from the one before it
 
 
 def resize_antialiased(pixels: Bytes, size: int) -> Floats:
-    """Resize an image to a square by bicubic interpolation that low-passes when it shrinks.
+    """Resize `[H, W, 3]` to `[3, size, size]`, bicubic, with a low-pass where the image shrinks.
 
     As torch's `interpolate(mode="bicubic", antialias=True)` but for its roundings; not clamped.
-
-    Args:
-        pixels: `[H, W, 3]`, 0 to 255.
-        size: side S of the square.
-
-    Returns:
-        `[3, S, S]`, nominally in [0, 1].
     """
     rows, columns = (_weights(old, size) for old in pixels.shape[:2])
     resized: Floats = _resize(np.ascontiguousarray(pixels), *rows, *columns)
@@ -39,18 +32,11 @@ def resize_antialiased(pixels: Bytes, size: int) -> Floats:
 
 
 def resize_as_opencv(pixels: Bytes, size: int) -> Bytes:
-    """Resize an image to a square by bicubic interpolation without antialiasing.
+    """Resize `[H, W, 3]` to `[size, size, 3]`, bicubic, without antialiasing.
 
     As `cv2.resize(pixels, (size, size), interpolation=cv2.INTER_CUBIC)`. OpenCV's packages
     for x86 compute in float32, columns first, and add four products in two pairs: another order of
     additions gives another level where the exact value is near a half, in 1 of 100,000 values.
-
-    Args:
-        pixels: `[H, W, 3]`, 0 to 255.
-        size: side S of the square.
-
-    Returns:
-        `[S, S, 3]`, 0 to 255.
     """
     columns_done = _interpolated(pixels.astype(np.float32), size)
     resized = _interpolated(columns_done, size)

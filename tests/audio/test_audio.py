@@ -14,7 +14,6 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-import scipy.signal
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,7 +85,7 @@ def wave_bytes(folder: Path, count: int = 4000) -> bytes:
     ("suffix", "subtype"),
     [("wav", "PCM_16"), ("wav", "FLOAT"), ("wav", "DOUBLE"), ("w64", "PCM_16"), ("wav", "PCM_24")],
 )
-@pytest.mark.parametrize("channels", [1, 2, 32])
+@pytest.mark.parametrize("channels", [1, 32])
 def test_read_gives_what_was_written(
     tmp_path: Path, suffix: str, subtype: str, channels: int
 ) -> None:
@@ -101,22 +100,6 @@ def test_read_gives_what_was_written(
     assert clip.samples.dtype == np.float32
     assert clip.samples.flags.c_contiguous
     np.testing.assert_array_equal(clip.samples, written.T)
-
-
-@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
-def test_resampled_tone_is_the_same_tone(tmp_path: Path, rate: int) -> None:
-    written = tone(1000, rate, 2 * rate)
-    soundfile.write(tmp_path / "clip.wav", written, rate, subtype="FLOAT")
-
-    clip = read_clip(tmp_path / "clip.wav")
-
-    assert clip.samples.shape == (1, 32_000)
-    inner = slice(4_000, -4_000)  # filters ring at the ends
-    np.testing.assert_allclose(clip.samples[0, inner], tone(1000, 16_000, 32_000)[inner], atol=1e-4)
-    gcd = np.gcd(rate, 16_000)
-    other = scipy.signal.resample_poly(written, 16_000 // gcd, rate // gcd)
-    # scipy's short default filter lets a tone through with a ripple of up to 0.3 %
-    np.testing.assert_allclose(clip.samples[0, inner], other[inner], atol=2e-3)
 
 
 @given(
@@ -179,7 +162,6 @@ def test_unusable_sounds(tmp_path: Path, name: str, content: bytes | None, messa
     refuse(tmp_path / name, message)
 
 
-@pytest.mark.parametrize("kept", [0.66, "but one byte"])
 @pytest.mark.parametrize(
     ("suffix", "subtype"),
     [
@@ -190,24 +172,24 @@ def test_unusable_sounds(tmp_path: Path, name: str, content: bytes | None, messa
         ("svx", "PCM_16"),
     ],
 )  # fmt: skip
-def test_cut_off_in_any_container(
-    tmp_path: Path, suffix: str, subtype: str, kept: float | str
-) -> None:
+def test_cut_off_in_any_container(tmp_path: Path, suffix: str, subtype: str) -> None:
     path = tmp_path / f"clip.{suffix}"
     soundfile.write(path, noise(30_000), 16_000, format=suffix, subtype=subtype)
     assert inspect_audio(path).length == read_clip(path).samples.shape[1]
     whole = path.read_bytes()
-    path.write_bytes(whole[: -1 if isinstance(kept, str) else int(kept * len(whole))])
-    refuse(path, "(is cut off|not readable as audio|holds no samples|cannot be dec)")
+    for kept in (int(0.66 * len(whole)), len(whole) - 1):
+        path.write_bytes(whole[:kept])
+        refuse(path, "(is cut off|not readable as audio|holds no samples|cannot be dec)")
 
 
-@pytest.mark.parametrize("bytes_lost", [1, 50, 5_000])
 @pytest.mark.parametrize("suffix", ["mp3", "flac"])
-def test_cut_off_without_a_length(tmp_path: Path, suffix: str, bytes_lost: int) -> None:
+def test_cut_off_without_a_length(tmp_path: Path, suffix: str) -> None:
     path = written_by_ffmpeg(tmp_path / f"clip.{suffix}", noise(30_000), streamed=True)
     assert inspect_audio(path).length == read_clip(path).samples.shape[1]
-    path.write_bytes(path.read_bytes()[:-bytes_lost])
-    refuse(path, "(is cut off|cannot be decoded to its end)")
+    whole = path.read_bytes()
+    for bytes_lost in (1, 50, 5_000):
+        path.write_bytes(whole[:-bytes_lost])
+        refuse(path, "(is cut off|cannot be decoded to its end)")
 
 
 @pytest.mark.parametrize("size", [0xFFFF_FFFF, 0x7FFF_F000, 0x8000_0000, 0])
@@ -233,8 +215,7 @@ def decoded_by_ffmpeg(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["with a length", "without"])
-@pytest.mark.parametrize("quality", [None, 2, 9], ids=["constant", "good", "small"])
-@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize(("quality", "rate"), [(None, 16_000), (2, 44_100), (9, 16_000)])
 def test_mp3_is_as_long_as_what_is_in_it(
     tmp_path: Path, rate: int, quality: int | None, streamed: bool
 ) -> None:
@@ -253,13 +234,13 @@ def test_mp3_is_as_long_as_what_is_in_it(
         np.testing.assert_allclose(clip.samples[0], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("behind", [b"TAG" + bytes(125), b"APETAGEX" + bytes(range(200))])
-@pytest.mark.parametrize("before", [b"", b"ID3\4\0\0\0\0\2\0" + bytes(256)])
-def test_mp3_with_tags_is_whole(tmp_path: Path, before: bytes, behind: bytes) -> None:
+def test_mp3_with_tags_is_whole(tmp_path: Path) -> None:
     path = written_by_ffmpeg(tmp_path / "clip.mp3", noise(32_000))
-    whole = read_clip(path).samples
-    path.write_bytes(before + path.read_bytes() + behind)
-    np.testing.assert_array_equal(read_clip(path).samples, whole)
+    whole, content = read_clip(path).samples, path.read_bytes()
+    for before in (b"", b"ID3\4\0\0\0\0\2\0" + bytes(256)):
+        for behind in (b"TAG" + bytes(125), b"APETAGEX" + bytes(range(200))):
+            path.write_bytes(before + content + behind)
+            np.testing.assert_array_equal(read_clip(path).samples, whole)
 
 
 @pytest.mark.parametrize(
@@ -399,13 +380,6 @@ def test_windows_are_those_of_plain_loops(
         np.testing.assert_allclose(found, expected, rtol=0, atol=3e-7)
 
 
-@pytest.mark.parametrize("count", [31, 48_000, 159_801, 160_000, 160_125])
-def test_middle_of_the_file_is_the_middle_of_the_window(count: int) -> None:
-    samples = np.zeros((1, count), dtype=np.float32)
-    samples[0, count // 2] = 1
-    assert MiddleWindow()(AudioClip(samples))[80_000] == 1
-
-
 def test_span_window_of_ssltie_does_not_clip() -> None:
     samples = np.linspace(-3, 3, 20, dtype=np.float32)[None]
     found = SpanWindow(seconds=4.0, start=0.0, stop=4.0, clip=False)(AudioClip(samples, 10))
@@ -438,25 +412,22 @@ def test_every_window_is_its_settings_and_leaves_the_clip_alone(window: Any) -> 
         type(window)(3.0)
 
 
-@pytest.mark.parametrize("count", [7_000, 20_000, 23_999, 24_000, 48_000, 160_000])
-def test_fnacs_released_windows(count: int) -> None:
+def test_fnacs_windows() -> None:
     """`positive_window` and `offscreen_window` of docs/protocols.md, in place of FNAC's own."""
     config = run_settings("model=fnac", "protocol=released")
     frontends = build_frontends(config, ("offscreen",))
     offscreen, positive = (frontends[name].window for name in ("offscreen", POSITIVE))
     assert offscreen == MiddleWindow(seconds=3, full_scale=32767, roll=False, repeats=2)
     assert positive == MiddleWindow(seconds=3, full_scale=32767)
-    samples = np.random.default_rng(count).uniform(-1.2, 1.2, (2, count)).astype(np.float32)
-    mono = np.clip(samples.mean(axis=0, dtype=np.float64) * 32768 / 32767, -1, 1)
-    # offscreen clips are doubled and begin where the file begins; the first 3 s of positives are
-    # later by 1.5 s minus half the file: by -3.5 s for 10 s, which is half a second around
-    doubled = np.concatenate([mono, mono])[:48_000]
-    turned = np.roll(np.resize(mono, 48_000), 24_000 - count // 2)
-    for window, expected in ((offscreen, doubled), (positive, turned)):
-        np.testing.assert_allclose(window(AudioClip(samples)), expected, rtol=0, atol=3e-7)
-
-
-def test_fnacs_own_window_is_the_middle_3_s() -> None:
+    for count in (7_000, 23_999, 24_000, 48_000, 160_000):
+        samples = np.random.default_rng(count).uniform(-1.2, 1.2, (2, count)).astype(np.float32)
+        mono = np.clip(samples.mean(axis=0, dtype=np.float64) * 32768 / 32767, -1, 1)
+        # offscreen clips are doubled and begin where the file begins; the first 3 s of positives
+        # are later by 1.5 s minus half the file: by -3.5 s for 10 s, which is half a second around
+        doubled = np.concatenate([mono, mono])[:48_000]
+        turned = np.roll(np.resize(mono, 48_000), 24_000 - count // 2)
+        for window, expected in ((offscreen, doubled), (positive, turned)):
+            np.testing.assert_allclose(window(AudioClip(samples)), expected, rtol=0, atol=3e-7)
     config = run_settings("model=fnac", "protocol=corrected")
     (frontend,) = build_frontends(config, ("silence", "noise", "offscreen")).values()
     assert frontend.window == CenterWindow(seconds=3, full_scale=32767)

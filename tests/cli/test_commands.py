@@ -38,7 +38,9 @@ def test_help_names_groups_and_options(tmp_path: Path) -> None:
     [
         ("modle=lvs", ["modle", "Did you mean model?", "What exists: bootstrap"]),
         ("data=is3 data.rooot=x", ["Did you mean data.root?", "What exists in data"]),
-        ("model=ezvls", ["model/ezvls", " ezvsl ", "FOLDER/model/ezvls.yaml", "--config-dir"]),
+        ("model=ezvls", ["`model` to be one of acl, ", "got `ezvls`. Did you mean `ezvsl`?"]),
+        ("model=mine", ["FOLDER/model/mine.yaml, is found with --config-dir FOLDER."]),
+        ("negatives=[silense]", ["`negatives` to be one of all, ", "Did you mean `silence`?"]),
         ("model=ezvsl", ["weights/ezvsl.pth: no such file", "model.weights=FILE", "github.com"]),
         ("data=is3 data.root=.", ["holds no annotation file (IS3_annotation.json"]),
     ],

@@ -114,7 +114,10 @@ def test_words_are_options(
     ("words", "message"),
     [
         ("a tresh=x", "tresh=x: neither a folder nor an option. Did you mean threshold=?"),
-        ("a zzz=x", "There are: help, no-page, output, output_dir, resamples, runs, seed"),
+        (
+            "a zzz=x",
+            "There are: config-dir, help, no-page, output, output_dir, resamples, runs, seed",
+        ),
         ("a no_page=1", "no_page=1: expected no_page=true or no_page=false"),
         ("runs= a", "to name folders, but one of them is empty"),
         ("seed=1", "no folder is given"),

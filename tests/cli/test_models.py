@@ -12,6 +12,7 @@ import torch
 
 from vssl.cli.models import check_file, show_models
 from vssl.config.catalog import Entry, read_entries, read_state
+from vssl.config.compose import group_names
 from vssl.core.errors import UsageError
 from vssl.core.hashing import file_sha256
 from vssl.models.base import LocalizationModel
@@ -160,7 +161,8 @@ def test_state_of_checkpoints(
     (tmp_path / "resnet18-5c106cde.pth").symlink_to(seeded_checkpoint("object_saliency"))
     (tmp_path / "ezvsl.pth").symlink_to(path)
     (tmp_path / "fnac.pth").write_text("<html>")
-    listed = read_entries([f"paths.weights={tmp_path}"])
+    named = ("slavc", "lvs", "random", "ezvsl", "fnac")
+    listed = read_entries([f"paths.weights={tmp_path}"], named)
     states = {entry.name: read_state(entry) for entry in listed}
     assert states["slavc"].state == f"found, {file_sha256(path)[:8]}"
     assert states["slavc"].used == states["slavc"].ignored == 23_416_616
@@ -196,8 +198,8 @@ def test_classes_that_compute_when_made(
     (tmp_path / "model" / "computed.yaml").write_text(
         "name: computed\n_target_: tests.cli.test_models.Computed\n"
     )
-    listed = {entry.name: entry for entry in read_entries()}
-    assert read_state(listed["computed"]).state == "none needed"
+    computed, _ = read_entries((), ("computed",))
+    assert read_state(computed).state == "none needed"
 
 
 def test_models_of_ones_own_are_listed(
@@ -206,8 +208,9 @@ def test_models_of_ones_own_are_listed(
     folder = CONF.parent / "docs" / "own_model"
     monkeypatch.syspath_prepend(str(folder))
     config_folder(folder / "conf")
-    listed = read_entries(["paths.weights=/nowhere"])
-    assert {"two_tower", "modulated", "ezvsl"} <= {entry.name for entry in listed}
+    own = ("two_tower", "modulated")
+    assert {*own, "ezvsl"} <= {*group_names("model")}
+    assert [entry.name for entry in read_entries((), own)] == [*own, PRIOR]
     config_folder(folder / "none")
     with pytest.raises(UsageError, match=r"none: no such folder \(--config-dir\)"):
         read_entries()

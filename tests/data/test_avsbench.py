@@ -24,9 +24,15 @@ from vssl.types import Sample
 KINDS = (AVSBenchS4, AVSBenchMS3, VPOSS, VPOMS)
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All four sets; not to be changed."""
+    return draw_avsbench(tmp_path_factory.mktemp("avsbench") / "avsbench")
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return draw_avsbench(tmp_path / "avsbench")
+def root(drawn: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(drawn, tmp_path / "avsbench", copy_function=shutil.copyfile)
 
 
 def marked(sample: Sample) -> np.ndarray:
@@ -81,8 +87,8 @@ class TestPack:
                 assert iou == pytest.approx(float(row["iou_box"]), abs=1e-12)
 
 
-def test_five_frames_of_a_video_are_five_pictures_with_one_sound(root: Path) -> None:
-    samples = AVSBenchS4(root).check().samples
+def test_five_frames_of_a_video_are_five_pictures_with_one_sound(drawn: Path) -> None:
+    samples = AVSBenchS4(drawn).check().samples
     assert len(samples) == len({sample.image_group for sample in samples}) == 10
     assert len({sample.audio_path for sample in samples}) == 2
     assert {sample.image_sources for sample in samples} == {1}
@@ -111,8 +117,8 @@ def test_clips_of_one_video_are_never_offscreen_for_each_other(root: Path) -> No
             assert other[:11] != sample.sample_id[:11]
 
 
-def test_objects_of_one_coco_picture_are_a_group(root: Path) -> None:
-    first, second, alone = VPOMS(root).check().samples
+def test_objects_of_one_coco_picture_are_a_group(drawn: Path) -> None:
+    first, second, alone = VPOMS(drawn).check().samples
     assert first.image_group == second.image_group == "000000000001" != alone.image_group
     # nothing sounds in the second one's picture: no object that a model could find
     assert [s.image_sources for s in (first, second, alone)] == [1, 1, 1]
@@ -120,15 +126,15 @@ def test_objects_of_one_coco_picture_are_a_group(root: Path) -> None:
     assert (first.is_natural_negative, second.is_natural_negative) == (False, True)
 
 
-def test_an_all_zero_mask_may_be_a_positive_or_a_fault(root: Path) -> None:
-    kept = AVSBenchS4(root, empty="keep").check().samples
+def test_an_all_zero_mask_may_be_a_positive_or_a_fault(drawn: Path) -> None:
+    kept = AVSBenchS4(drawn, empty="keep").check().samples
     assert not any(sample.is_natural_negative for sample in kept)
     with pytest.raises(DataError, match="1 empty ground truths"):
-        AVSBenchS4(root, empty="fault").check()
+        AVSBenchS4(drawn, empty="fault").check()
 
 
-def test_a_run_rests_on_its_masks(root: Path) -> None:
-    listed = VPOMS(root)
+def test_a_run_rests_on_its_masks(drawn: Path) -> None:
+    listed = VPOMS(drawn)
     listed.check()
     assert {path.name for path in listed.truth_files} == {
         f"{name}.jpg" for name in ("000000000001_10", "000000000001_11", "000000000002_20")

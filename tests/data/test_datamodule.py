@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ from tests.helpers.drawn import write_tone
 from tests.reference.spectrogram import log_spectrogram
 from vssl.audio import CenterWindow, MiddleWindow, SpanWindow, WholeClip, read_clip
 from vssl.data.datamodule import LocalizationDataModule, UnpaddedBatchSampler
+from vssl.data.dataset import AudioDataset, ImageDataset
 from vssl.data.is3 import IS3
 from vssl.frontends import FrontEnd, LogSpectrogram, MelSpectrogram, RawWaveform
 from vssl.images import ImageTransform, PillowTransform, Transform, read_image
-from vssl.negatives.base import AudioCondition
+from vssl.negatives.base import AudioCondition, Positive
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.plan import make_plan
+from vssl.negatives.plan import AudioPlan, make_plan
 from vssl.negatives.silence import Silence
 from vssl.types import POSITIVE, AudioBatch, ImageBatch, Sample
 
@@ -91,46 +92,53 @@ def samples(is3_folder: Path) -> tuple[Sample, ...]:
     return IS3(is3_folder).check().samples
 
 
+@dataclass
+class Made:
+    """A data module with what it was made of, and what it reads."""
+
+    module: LocalizationDataModule
+    plan: AudioPlan
+    conditions: dict[str, AudioCondition]
+    frontends: dict[str, FrontEnd]
+
+    def read(self) -> tuple[list[list[AudioBatch]], list[ImageBatch]]:
+        batches = list(self.module.test_dataloader())
+        audio = [batch for batch in batches if isinstance(batch, list)]
+        assert batches[: len(audio)] == audio, "sounds come first"
+        return audio, batches[len(audio) :]
+
+
 def make_module(
     samples: tuple[Sample, ...],
     *,
     hears: bool = True,
     apart: bool = False,
+    truth: bool = False,
     prior_transform: Transform | None = None,
     frontends: dict[str, FrontEnd] | None = None,
     **options: Any,
-) -> LocalizationDataModule:
+) -> Made:
     conditions: list[AudioCondition] = [Silence(), Noise(draws=2), Offscreen(draws=2)]
     frontends = dict(frontends or {})
     if hears and not frontends:
         frontends[POSITIVE] = LogSpectrogram(SECOND)
         if apart:
             frontends["silence"] = LogSpectrogram(SECOND, log=False)
-    return LocalizationDataModule(
-        samples,
-        make_plan(samples, conditions, seed=4, own_frontend=frontends),
-        conditions,
-        frontends=frontends,
-        transform=ImageTransform(size=32),
-        prior_transform=prior_transform,
-        batch_size=4,
-        audio_batch_size=5,
-        **options,
+    plan = make_plan(samples, conditions, seed=4, own_frontend=frontends)
+    by_name = {each.name: each for each in (Positive(), *conditions)}
+    sounds = AudioDataset(samples, plan, by_name, frontends) if hears else None
+    images = ImageDataset(samples, plan, ImageTransform(size=32), prior_transform, truth=truth)
+    module = LocalizationDataModule(
+        images, sounds, plan, batch_size=4, audio_batch_size=5, **options
     )
-
-
-def read_all(module: LocalizationDataModule) -> tuple[list[list[AudioBatch]], list[ImageBatch]]:
-    audio, images = module.test_dataloader()
-    return list(audio), list(images)
+    return Made(module, plan, by_name, frontends)
 
 
 def flat(audio: list[list[AudioBatch]]) -> list[AudioBatch]:
     return [batch for together in audio for batch in together]
 
 
-def network_inputs(
-    module: LocalizationDataModule, audio: list[list[AudioBatch]]
-) -> dict[int, np.ndarray]:
+def network_inputs(module: Made, audio: list[list[AudioBatch]]) -> dict[int, np.ndarray]:
     """What each distinct input has become, by its index."""
     found: dict[int, np.ndarray] = {}
     for batch in flat(audio):
@@ -141,7 +149,7 @@ def network_inputs(
 
 def test_every_item_comes_once(samples: tuple[Sample, ...]) -> None:
     module = make_module(samples)
-    audio, images = read_all(module)
+    audio, images = module.read()
     distinct = len(module.plan.distinct)
     # six positives, one silence, two noises; offscreen clips are positives
     assert distinct == 9
@@ -155,7 +163,7 @@ def test_every_item_comes_once(samples: tuple[Sample, ...]) -> None:
 def test_image_batches(samples: tuple[Sample, ...], truth: bool) -> None:
     other = PillowTransform(size=40, mean=(0.5, 0.4, 0.3), std=(1.0, 2.0, 3.0))
     module = make_module(samples, prior_transform=other, truth=truth)
-    _, images = read_all(module)
+    _, images = module.read()
     transform = ImageTransform(size=32)
     for batch in images:
         assert batch.prior_images is not None
@@ -179,7 +187,7 @@ def test_image_batches(samples: tuple[Sample, ...], truth: bool) -> None:
 @pytest.mark.parametrize("apart", [False, True])
 def test_audio_index_leads_to_the_sound(samples: tuple[Sample, ...], apart: bool) -> None:
     module = make_module(samples, apart=apart)
-    audio, images = read_all(module)
+    audio, images = module.read()
     table = network_inputs(module, audio)
     offscreen = {
         (row["sample_id"], row["draw"]): row["audio_source_id"]
@@ -206,8 +214,8 @@ def test_audio_index_leads_to_the_sound(samples: tuple[Sample, ...], apart: bool
 
 def test_threads_that_read_ahead_change_nothing(samples: tuple[Sample, ...]) -> None:
     options = {"apart": True, "prior_transform": ImageTransform(size=24)}
-    plain = read_all(make_module(samples, **options))
-    ahead = read_all(make_module(samples, **options, num_workers=3))
+    plain = make_module(samples, **options).read()
+    ahead = make_module(samples, **options, num_workers=3).read()
     for batches, others in zip((flat(plain[0]), plain[1]), (flat(ahead[0]), ahead[1]), strict=True):
         for batch, other in zip(batches, others, strict=True):
             for name, value in vars(batch).items():
@@ -216,7 +224,7 @@ def test_threads_that_read_ahead_change_nothing(samples: tuple[Sample, ...]) -> 
 
 
 def test_a_batch_goes_to_a_device_but_for_its_positions(samples: tuple[Sample, ...]) -> None:
-    sounds, images = read_all(make_module(samples))
+    sounds, images = make_module(samples).read()
     moved = images[0].to(torch.device("meta"))
     found = {name: value.device.type for name, value in vars(moved).items()
              if isinstance(value, torch.Tensor)}  # fmt: skip
@@ -224,10 +232,9 @@ def test_a_batch_goes_to_a_device_but_for_its_positions(samples: tuple[Sample, .
     assert sounds[0][0].to(torch.device("meta")).index.is_meta
 
 
-def test_model_without_audio_has_one_loader(samples: tuple[Sample, ...]) -> None:
-    module = make_module(samples, hears=False)
-    assert not module.uses_audio
-    (images,) = module.test_dataloader()
+def test_a_model_without_audio_gets_images_alone(samples: tuple[Sample, ...]) -> None:
+    audio, images = make_module(samples, hears=False).read()
+    assert not audio
     assert sum(len(batch.index) for batch in images) == 6
 
 
@@ -241,29 +248,45 @@ def test_model_without_audio_has_one_loader(samples: tuple[Sample, ...]) -> None
 def test_errors_name_the_file_or_what_is_made(
     samples: tuple[Sample, ...], frontend: FrontEnd, place: str
 ) -> None:
-    module = make_module(tuple(replace(sample, audio_length=100) for sample in samples))
-    module.frontends = {POSITIVE: frontend}
+    short = tuple(replace(sample, audio_length=100) for sample in samples)
+    made = make_module(short, frontends={POSITIVE: frontend})
     with pytest.raises(ValueError, match=f"{place}: Expected a window of at least 512 samples"):
-        list(module.test_dataloader()[0])
+        made.read()
 
 
 class TestMixedBatches:
     """Front ends whose windows leave the clips' lengths, and clips of three lengths."""
 
     @pytest.fixture
-    def module(self, is3_folder: Path) -> LocalizationDataModule:
+    def samples(self, is3_folder: Path) -> tuple[Sample, ...]:
         for n, path in enumerate(sorted((is3_folder / "audio_wav").glob("*.wav"))):
             write_tone(path, hertz=300.0 * (1 + n), seconds=(0.5, 0.7, 1.5)[n % 3])
+        return IS3(is3_folder).check().samples
+
+    def test_every_input_comes_once_in_its_group(self, samples: tuple[Sample, ...]) -> None:
         frontends: dict[str, FrontEnd] = {
             POSITIVE: RawWaveform(WholeClip()),
             "silence": LogSpectrogram(CenterWindow(seconds=0.6)),
             # of one length with some positives, but of another front end
             "noise": MelSpectrogram(SpanWindow(seconds=0.7, start=0.0, stop=0.7)),
         }
-        return make_module(IS3(is3_folder).check().samples, frontends=frontends)
+        module = make_module(samples, frontends=frontends)
+        audio, _ = module.read()
+        distinct = len(module.plan.distinct)
+        # six positives; silence and noise for each of three lengths, noise twice
+        assert distinct == 6 + 3 + 6
+        taken = [sorted(i for b in together for i in b.index.tolist()) for together in audio]
+        assert taken == [[*range(5)], [5], [6, 7, 8], [*range(9, 14)], [14]]
+        for together in audio:
+            self.check(module, samples, together)
+        groups = {(batch.frontend, batch.waveforms.shape[1]) for batch in flat(audio)}
+        assert groups == {
+            (POSITIVE, 8_000), (POSITIVE, 11_200), (POSITIVE, 24_000), ("silence", 9_600),
+            ("noise", 11_200),
+        }  # fmt: skip
 
-    def check(self, module: LocalizationDataModule, together: list[AudioBatch]) -> None:
-        paths = {s.sample_id: s.audio_path for s in module.samples}
+    def check(self, module: Made, samples: tuple[Sample, ...], together: list[AudioBatch]) -> None:
+        paths = {s.sample_id: s.audio_path for s in samples}
         groups = [(batch.frontend, batch.waveforms.shape[1]) for batch in together]
         assert len(set(groups)) == len(groups), "one batch for each front end and length"
         for batch in together:
@@ -276,18 +299,3 @@ class TestMixedBatches:
                 condition = module.conditions[request.condition]
                 clip = condition.make(request, lambda source: read_clip(paths[source]))
                 np.testing.assert_array_equal(waveform, module.frontends[frontend].window(clip))
-
-    def test_every_input_comes_once_in_its_group(self, module: LocalizationDataModule) -> None:
-        audio, _ = read_all(module)
-        distinct = len(module.plan.distinct)
-        # six positives; silence and noise for each of three lengths, noise twice
-        assert distinct == 6 + 3 + 6
-        taken = [sorted(i for b in together for i in b.index.tolist()) for together in audio]
-        assert taken == [[*range(5)], [5], [6, 7, 8], [*range(9, 14)], [14]]
-        for together in audio:
-            self.check(module, together)
-        groups = {(batch.frontend, batch.waveforms.shape[1]) for batch in flat(audio)}
-        assert groups == {
-            (POSITIVE, 8_000), (POSITIVE, 11_200), (POSITIVE, 24_000), ("silence", 9_600),
-            ("noise", 11_200),
-        }  # fmt: skip

@@ -333,7 +333,7 @@ def test_which_file_is_the_annotation(tmp_path: Path) -> None:
     assert data.annotation == tmp_path / "annotations" / "coco.json"
     kinds = {note.kind for note in data.notes}
     assert kinds == {"images without annotation", "audio files without annotation"}
-    with pytest.raises(DataError, match=r"none.csv: no such file \(data.annotation\)"):
+    with pytest.raises(DataError, match=r"holds no annotation file \(none.csv\)"):
         Folder(tmp_path, annotation="none.csv").check()
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.helpers.running import maps, records, run, run_settings
+from tests.helpers.running import HEARS, maps, records, run, run_settings
 from vssl.cli.evaluate import limit_as_override
 from vssl.core.errors import UsageError
 from vssl.data.base import DataError
-from vssl.data.embedded import Synthetic
 from vssl.data.ids import first_pictures, read_ids, shown_name
 from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
@@ -122,11 +121,10 @@ def test_identity_and_names(tmp_path: Path) -> None:
 
 
 def test_the_first_samples_have_the_records_of_the_whole(is3_folder: Path, tmp_path: Path) -> None:
-    negatives = "negatives=[silence,noise,swapped,mixed]"
-    options = ("model=tiny_av", "data=is3", f"data.root={is3_folder}", negatives)
-    draws = ("negatives.noise.draws=2", "negatives.mixed.draws=1")
-    run(tmp_path / "whole", *options, *draws)
-    summary = run(tmp_path / "first", *options, *draws, "data.limit=4")
+    options = (*HEARS, "data=is3", f"data.root={is3_folder}", "negatives=[noise,swapped]",
+               "negatives.noise.draws=2", "threshold=fixed")  # fmt: skip
+    run(tmp_path / "whole", *options)
+    summary = run(tmp_path / "first", *options, "data.limit=4")
     whole, first = records(tmp_path / "whole"), records(tmp_path / "first")
     assert first["sample_id"].nunique() == 4
     key = ["sample_id", "audio_condition", "draw", "audio_source_id"]
@@ -141,13 +139,6 @@ def test_the_first_samples_have_the_records_of_the_whole(is3_folder: Path, tmp_p
     published = read_published()
     assert beside_published(summary.assign(model="ezvsl"), published).empty
     assert not beside_published(summary.assign(model="ezvsl", dataset="is3"), published).empty
-
-
-def test_the_embedded_benchmark(tmp_path: Path) -> None:
-    first = Synthetic(cache=tmp_path, scenes=3, limit=2)
-    assert first.count() == 2
-    data = first.check()
-    assert data.samples == Synthetic(cache=tmp_path, scenes=3).check().samples[:2]
 
 
 @pytest.mark.parametrize(

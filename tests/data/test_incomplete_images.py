@@ -11,7 +11,6 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from tests.helpers.drawn import draw_is3, draw_vggss
 from tests.helpers.running import command, run
 from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
@@ -48,18 +47,20 @@ def evaluated(root: Path, folder: Path, *overrides: str) -> pd.DataFrame:
     return run(folder, "model=oracle", f"data.root={root}", *QUICK, *overrides)
 
 
-@pytest.fixture(params=["missing", "unlisted"])
-def half(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
-    """IS3 folder with three pictures, one of them with one sample of two."""
-    root = draw_is3(tmp_path / "is3")
-    lose(root, request.param)
-    return root, "data.missing=skip"
+def test_an_unlisted_sample_makes_its_picture_incomplete(is3_folder: Path) -> None:
+    lose(is3_folder, "unlisted")
+    data = IS3(is3_folder).check()
+    assert {sample.image_sources for sample in data.samples} == {2}
+    (note,) = data.notes
+    assert "samples of incomplete images" in note.kind
+    assert note.detail == "dog_bell_0: 1 of 2"
 
 
-def test_a_half_pair_is_undefined(
-    half: tuple[Path, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_half_pair_is_undefined_and_leaves_the_numbers_of_the_others(
+    is3_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    root, option = half
+    root, option = is3_folder, "data.missing=skip"
+    lose(root, "missing")
     with caplog.at_level(logging.WARNING):
         summary = evaluated(root, tmp_path / "run", "data=is3", option)
     ciou = row(summary, "ciou")
@@ -77,21 +78,13 @@ def test_a_half_pair_is_undefined(
     assert done.returncode == 0, done.stderr
     again = pd.read_parquet(tmp_path / "run" / "summary.parquet")
     pd.testing.assert_frame_equal(summary, again, check_dtype=False)
-
-
-def test_numbers_of_the_whole_pairs_are_those_of_a_set_without_the_half_one(
-    is3_folder: Path, tmp_path: Path
-) -> None:
-    root, option = is3_folder, "data.missing=skip"
-    lose(root, "missing")
-    found = evaluated(root, tmp_path / "half", "data=is3", option)
     lose_all = json.loads((root / "IS3_annotation.json").read_text())
     kept = [e for e in lose_all if not e["image"].startswith("dog_bell_0")]
     (root / "IS3_annotation.json").write_text(json.dumps(kept))
     whole = evaluated(root, tmp_path / "whole", "data=is3", option)
     for metric in ("iiou", "iauc", "swap_delta"):
         for policy in ("fixed", "object_area"):
-            one, other = row(found, metric, policy), row(whole, metric, policy)
+            one, other = row(summary, metric, policy), row(whole, metric, policy)
             assert one["value"] == other["value"]
             assert one["n"] == other["n"]
             assert other["n_undefined"] == 0
@@ -107,25 +100,14 @@ def test_a_set_of_half_pairs_has_no_such_number(is3_folder: Path, tmp_path: Path
         assert (found["n"], found["n_undefined"]) == (0, 3)
 
 
-def test_one_sample_an_image_is_complete(tmp_path: Path) -> None:
-    root = draw_vggss(tmp_path / "vggss")
+def test_one_sample_an_image_is_complete(vggss_folder: Path, tmp_path: Path) -> None:
+    root = vggss_folder
     (root / "audio" / "clip0_000010.wav").unlink()
     summary = evaluated(root, tmp_path / "run", "data=vggss", "data.missing=skip")
     assert (row(summary, "iiou")["n"], row(summary, "iiou")["n_undefined"]) == (5, 0)
     assert row(summary, "iiou")["value"] == 1
     assert not (summary["metric"] == "swap_delta").any()
     assert {s.image_sources for s in VGGSS(root, missing="skip").check().samples} == {1}
-
-
-@pytest.mark.parametrize("difficulty", ["easy", "two_sources", "same_class_pair"])
-def test_the_embedded_benchmark_is_complete(tmp_path: Path, difficulty: str) -> None:
-    from vssl.data.embedded import Synthetic
-
-    data = Synthetic(cache=tmp_path, scenes=2, difficulty=difficulty).check()
-    groups = [sample.image_group for sample in data.samples]
-    for sample in data.samples:
-        assert sample.image_sources == groups.count(sample.image_group)
-    assert data.notes == ()
 
 
 def test_sources_by_sample() -> None:

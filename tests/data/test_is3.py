@@ -78,15 +78,14 @@ class TestAllNames:
             assert not any(box_fault([value / 224 for value in box]) for box in sample.boxes)
 
     def test_offscreen_sounds_of_neither_source(self, samples: dict[str, Sample]) -> None:
-        condition = Offscreen(draws=3)
+        condition = Offscreen(draws=1)
         condition.prepare(list(samples.values()))
         for sample in samples.values():
-            for draw in range(3):
-                drawn = condition.request(sample, draw=draw, seed=0, length=9).source_id
-                assert samples[drawn].category not in sample.image_categories
+            drawn = condition.request(sample, draw=0, seed=0, length=9).source_id
+            assert samples[drawn].category not in sample.image_categories
 
 
-word = st.from_regex(r"[A-Za-z][a-z]{0,5}( [a-z]{1,5})?[0-9]?", fullmatch=True)
+word = st.sampled_from(["a", "B", "dog", "dogs", "Bus", "a bus", "cat2", "cow moo"])
 picture = st.tuples(word, word, st.none() | st.integers(0, 9999), word, word)
 
 

@@ -59,21 +59,6 @@ def test_no_more_is_read_than_was_allowed(ahead: int) -> None:
         assert sorted(notes.begun) == list(range(asked + ahead))
 
 
-def test_the_following_loader_begins_before_the_last_batches_are_taken() -> None:
-    first, second = Notes(), Notes()
-    images = BatchLoader(second.read, range(9), ahead=2)
-    sounds = BatchLoader(first.read, range(4), ahead=2, following=images)
-    taken = iter(sounds)
-    next(taken)
-    assert not second.begun
-    for _ in range(3):
-        next(taken)
-    wait_until(lambda: len(second.begun) == 2)
-    assert list(taken) == []
-    assert list(images) == list(range(0, 90, 10))
-    assert sorted(second.begun) == list(range(9)), "each is read once"
-
-
 def test_an_error_comes_in_its_place() -> None:
     loader = BatchLoader(Notes().read, [1, 2, 99, 3], ahead=4)
     read = iter(loader)

@@ -54,14 +54,15 @@ def loudness_at(samples: np.ndarray, rate: int, hertz: float) -> float:
     return float(2 * np.abs((samples * turns).mean()))
 
 
-@pytest.mark.parametrize("rate", [8_000, SAMPLE_RATE, RATE, FILE_RATE, 48_000])
+@pytest.mark.parametrize("rate", [8_000, RATE, FILE_RATE, 48_000])
 def test_a_clip_is_resampled_from_the_rate_of_its_file(tone: Path, rate: int) -> None:
     clip = read_clip(tone, rate)
     assert clip.rate == rate
     stored, _ = soundfile.read(tone, dtype="float32")
     wanted = librosa.resample(stored, orig_sr=FILE_RATE, target_sr=rate, res_type="soxr_hq")
     np.testing.assert_array_equal(clip.samples[0], wanted)
-    high = loudness_at(clip.samples[0], rate, TONES[1])
+    low, high = (loudness_at(clip.samples[0], rate, tone) for tone in TONES)
+    assert low == pytest.approx(0.4, abs=1e-3)
     assert high == pytest.approx(0.1 if rate > 2 * TONES[1] else 0.0, abs=1e-3)
     with opened_sound(tone) as stream:  # as of videos
         found = stream.resampled(rate)[0]
@@ -105,8 +106,8 @@ def test_a_rate_of_a_class() -> None:
         run_settings("model=ezvsl", "+model.frontend.rate=10")
 
 
-@pytest.mark.parametrize("rate", [11_025, RATE, 48_000])
-@pytest.mark.parametrize(("colour", "slope"), [("white", 0), ("pink", -3.01), ("brown", -6.02)])
+@pytest.mark.parametrize("rate", [11_025, RATE])
+@pytest.mark.parametrize(("colour", "slope"), [("pink", -3.01), ("brown", -6.02)])
 def test_colours_are_of_frequencies(colour: Colour, slope: float, rate: int) -> None:
     noise = coloured_noise(np.random.default_rng(0), 60 * rate, colour, rate)
     assert rms(noise[: 60 * rate]) == pytest.approx(1, rel=0.1)
@@ -180,9 +181,8 @@ def fast_folder(tone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_at_another_rate(fast_folder: Path, tmp_path: Path) -> None:
-    negatives = "negatives=[silence,noise,offscreen,mixed,reversed]"
-    draws = [f"negatives.{name}.draws=1" for name in ("noise", "offscreen", "mixed")]
-    data = ("data=vggss", f"data.root={fast_folder}", negatives, *draws)
+    draws = [f"negatives.{name}.draws=1" for name in ("noise", "mixed")]
+    data = ("data=vggss", f"data.root={fast_folder}", "negatives=[noise,mixed]", *draws)
     options = (*HEARS, *data, f"+model.frontend.rate={RATE}")
     settings = run_settings(*FAST, *options)
     usual = run_settings(*FAST, *HEARS, *data)
@@ -207,7 +207,7 @@ def test_a_run_at_another_rate(fast_folder: Path, tmp_path: Path) -> None:
             torch.testing.assert_close(
                 batch.waveforms[0], localizer.frontend().waveform(clip), rtol=0, atol=0
             )
-    run(tmp_path / "run", *options)
+    run(tmp_path / "run", *options, "threshold=fixed", "metrics=ciou")
     assert set(records(tmp_path / "run")["audio_condition"]) == set(by_name)
 
 

@@ -34,16 +34,15 @@ from vssl.data.synthetic.scenes import CLASSES, KINDS, generator_of
 from vssl.data.synthetic.sounds import VOICES, synthesize
 from vssl.data.synthetic.variants import DIFFICULTIES, SPLITS
 from vssl.runs.audit import saved_config
-from vssl.runs.dry_run import dry_run
 
-SCENES = 6
+SCENES = 3
 Array = NDArray[Any]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("synthetic")
-    synthetic.generate(place, scenes=SCENES, seed=3)
+    synthetic.generate(place, SceneSet(SCENES, seed=3))
     return place
 
 
@@ -94,32 +93,32 @@ def overlap(first: list[int], second: list[int]) -> float:
 
 
 def test_same_bytes_again_whatever_the_number_of_scenes(folder: Path, tmp_path: Path) -> None:
-    synthetic.generate(tmp_path, scenes=3, seed=3)
-    assert read_annotation(tmp_path) == read_annotation(folder)[:6]
+    synthetic.generate(tmp_path, SceneSet(2, seed=3))
+    assert read_annotation(tmp_path) == read_annotation(folder)[:4]
     (tmp_path / "IS3_annotation.json").unlink()
     fewer = contents(tmp_path)
-    assert len(fewer) == 12
+    assert len(fewer) == 8
     assert fewer.items() <= contents(folder).items()
 
 
 def test_ensure_generates_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="vssl.data.synthetic.generate")
-    place = synthetic.ensure(tmp_path / "cache", scenes=2, seed=5)
-    assert place == tmp_path / "cache" / f"synthetic-v{synthetic.VERSION}-2-5"
-    assert len(read_annotation(place)) == 4
+    place = synthetic.ensure(tmp_path / "cache", scenes=1, seed=5)
+    assert place == tmp_path / "cache" / f"synthetic-v{synthetic.VERSION}-1-5"
+    assert len(read_annotation(place)) == 2
     assert len(caplog.records) == 1
     before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
-    assert synthetic.ensure(tmp_path / "cache", scenes=2, seed=5) == place
+    assert synthetic.ensure(tmp_path / "cache", scenes=1, seed=5) == place
     assert {path: path.stat().st_mtime_ns for path in place.rglob("*")} == before
     assert len(caplog.records) == 1
     assert list((tmp_path / "cache").iterdir()) == [place]
 
 
 def test_ensure_keeps_the_winner_of_a_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def generate_too_late(folder: Path, *, scenes: int, seed: int, **_: Any) -> None:
+    def generate_too_late(folder: Path, request: SceneSet) -> None:
         folder.mkdir()
         (folder / "mine").touch()
-        winner = tmp_path / f"synthetic-v{synthetic.VERSION}-{scenes}-{seed}"
+        winner = tmp_path / request.folder
         winner.mkdir()
         (winner / "theirs").touch()
 
@@ -140,32 +139,27 @@ def test_an_interrupted_generation_leaves_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(synthetic, "synthesize", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            synthetic.ensure(tmp_path, scenes=4)
+            synthetic.ensure(tmp_path, scenes=2)
     assert list(tmp_path.iterdir()) == []
-    assert len(read_annotation(synthetic.ensure(tmp_path, scenes=4))) == 8
+    assert len(read_annotation(synthetic.ensure(tmp_path, scenes=2))) == 4
 
 
-@pytest.mark.parametrize("call", [synthetic.generate, synthetic.ensure])
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"scenes": 0}, "`data.scenes` to be a whole number from 1 to 4294967295, but got 0"),
-        ({"scenes": 2.5}, "`data.scenes` to be a whole number .*, but got 2.5"),
         ({"seed": -1}, "`data.seed` to be a whole number from 0 to 4294967295, but got -1"),
         ({"seed": 2**32}, "`data.seed` to be a whole number .*, but got 4294967296"),
         ({"split": "valid"}, "one of test, validation, train, but got `valid`. Did you mean"),
         ({"difficulty": "hard"}, "one of easy, two_sources, overlap, same_class_pair, but got"),
         ({"snr": "loud"}, "`data.snr` to be null .* decibels from -40 to 60, but got 'loud'"),
-        ({"snr": 61}, "but got 61"),
         ({"snr": float("nan")}, "but got nan"),
         ({"snr": True}, "but got True"),
     ],
 )
-def test_impossible_requests(
-    call: Any, wrong: dict[str, Any], message: str, tmp_path: Path
-) -> None:
+def test_impossible_requests(wrong: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
-        call(tmp_path / "new", **wrong)
+        synthetic.ensure(tmp_path / "new", **wrong)
     assert not (tmp_path / "new").exists()
 
 
@@ -183,10 +177,10 @@ def test_splits_and_seeds_have_nothing_in_common(tmp_path: Path) -> None:
     digests: list[bytes] = []
     for number, split in enumerate((*SPLITS, "test")):
         place = tmp_path / str(number)
-        synthetic.generate(place, scenes=2, seed=6 + number // 3, split=split)
+        synthetic.generate(place, SceneSet(1, seed=6 + number // 3, split=split))
         pictures = contents(place / "images").values()
         sounds = contents(place / "audio_wav").values()
-        assert (len(set(pictures)), len(set(sounds))) == (2, 4), "a picture for two sounds"
+        assert (len(set(pictures)), len(set(sounds))) == (1, 2), "a picture for two sounds"
         digests += {*pictures, *sounds}
     assert len(set(digests)) == len(digests)
 
@@ -252,56 +246,55 @@ def test_scenes_keep_what_their_difficulty_promises(
     original = synthetic_scenes._somewhere
     monkeypatch.setattr(synthetic_scenes, "_somewhere", recorded)
     count, (least, most), hidden = BOUNDS[difficulty]
-    for request in (SceneSet(seed=s, split=split, difficulty=difficulty) for s in (2, 2**32 - 1)):
-        for number in range(2):
-            scene = request.draw(number)
-            boxes = [list(box) for box in scene.boxes]
-            assert len(boxes) == count
-            alphas = np.stack([layer[..., 3] for layer in placed[-count:]]).astype(float)
-            for place, (x0, y0, x1, y1) in enumerate(boxes):
-                seen = alphas[place] * np.prod(1 - alphas[place + 1 :], axis=0)
-                assert seen.sum() >= (1 - hidden) * alphas[place].sum() - 1e-3
-                rows, columns = (np.flatnonzero((seen > 0.2).any(axis)) for axis in (1, 0))
-                assert [x0, y0, x1, y1] == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
-                longer = max(x1 - x0, y1 - y0)
-                assert 90 <= longer <= 150 if difficulty == "easy" else 20 <= longer <= 150
-            for first, second in itertools.combinations(boxes, 2):
-                assert least <= overlap(first, second) <= most
-            empty = synthetic.empty_scene(request.seed, number, split)
-            covered = alphas.max(0) > 0
-            np.testing.assert_array_equal(scene.image[~covered], empty[~covered])
-            assert (scene.image != empty)[covered].mean() > 0.5
+    for seed, number in ((2, 1), (2**32 - 1, 0))[: 2 if split == "test" else 1]:
+        scene = SceneSet(seed=seed, split=split, difficulty=difficulty).draw(number)
+        boxes = [list(box) for box in scene.boxes]
+        assert len(boxes) == count
+        alphas = np.stack([layer[..., 3] for layer in placed[-count:]]).astype(float)
+        for place, (x0, y0, x1, y1) in enumerate(boxes):
+            seen = alphas[place] * np.prod(1 - alphas[place + 1 :], axis=0)
+            assert seen.sum() >= (1 - hidden) * alphas[place].sum() - 1e-3
+            rows, columns = (np.flatnonzero((seen > 0.2).any(axis)) for axis in (1, 0))
+            assert [x0, y0, x1, y1] == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+            longer = max(x1 - x0, y1 - y0)
+            assert 90 <= longer <= 150 if difficulty == "easy" else 20 <= longer <= 150
+        for first, second in itertools.combinations(boxes, 2):
+            assert least <= overlap(first, second) <= most
+        empty = synthetic.empty_scene(seed, number, split)
+        covered = alphas.max(0) > 0
+        np.testing.assert_array_equal(scene.image[~covered], empty[~covered])
+        assert (scene.image != empty)[covered].mean() > 0.5
 
 
 @pytest.mark.parametrize("difficulty", DIFFICULTIES)
 def test_every_difficulty_is_read(difficulty: str, tmp_path: Path) -> None:
-    request = SceneSet(3, 8, "validation", difficulty)
+    request = SceneSet(1, 8, "validation", difficulty)
     reader = Synthetic(cache=tmp_path, **vars(request))
     assert reader.count() == request.samples, "before the files are made"
     data = reader.check()
     assert reader.count() == len(data.samples) == request.samples
-    samples = iter(data.samples)
-    for number in range(3):
-        cast, scene = request.cast(number), request.draw(number)
-        for name, places in zip(cast.classes, cast.sounding, strict=True):
-            sample = next(samples)
-            assert sample.category == name
-            assert sample.image_categories == cast.classes
-            assert sample.image_group == "_".join((*cast.classes, str(number)))
-            assert sample.boxes == tuple(scene.boxes[place] for place in places)
-            assert sample.box_weights == (1.0,) * len(places)
-            assert sample.audio_length == 160_000
+    assert data.notes == (), "every object of a picture has its sample"
+    cast, scene = request.cast(0), request.draw(0)
+    members = zip(data.samples, cast.classes, cast.sounding, strict=True)
+    for sample, name, places in members:
+        assert sample.category == name
+        assert sample.image_categories == cast.classes
+        assert sample.image_group == "_".join((*cast.classes, "0"))
+        assert sample.image_sources == len(cast.classes)
+        assert sample.boxes == tuple(scene.boxes[place] for place in places)
+        assert sample.box_weights == (1.0,) * len(places)
+        assert sample.audio_length == 160_000
     if difficulty in ("two_sources", "overlap"):
         assert IS3(reader.root).check().samples == data.samples, "the exact layout of IS3"
 
 
-@pytest.mark.parametrize("snr", [-5, 0.0, 20])
-def test_noise_has_its_level(snr: float) -> None:
-    for number in range(4):
-        clean, noisy = (
-            SceneSet(seed=1, difficulty="easy", snr=level).record(number, 0).astype(float)
-            for level in (None, snr)
-        )
+def test_noise_has_its_level() -> None:
+    def recorded(number: int, snr: float | None) -> Array:
+        return SceneSet(seed=1, difficulty="easy", snr=snr).record(number, 0).astype(float)
+
+    clips = [recorded(number, None) for number in range(2)]
+    for (number, clean), snr in itertools.product(enumerate(clips), (-5, 0.0, 20)):
+        noisy = recorded(number, snr)
         # Where the sum would clip, both are scaled down.
         scale = (noisy @ clean) / (clean @ clean)
         assert scale <= 1.02
@@ -313,9 +306,6 @@ def test_noise_has_its_level(snr: float) -> None:
 
 NAMES = [
     ((), "synthetic", "synthetic-v1-240-0"),
-    (("difficulty=easy", "split=train"), "synthetic_easy_train", "synthetic-v1-240-0-train-easy"),
-    (("snr=0", "scenes=7"), "synthetic_snr0", "synthetic-v1-7-0-test-two_sources-snr0"),
-    (("snr=0.0", "scenes=7"), "synthetic_snr0", "synthetic-v1-7-0-test-two_sources-snr0"),
     (
         ("snr=-2.5", "difficulty=overlap", "split=validation", "seed=3"),
         "synthetic_overlap_validation_snr-2.5",
@@ -340,8 +330,10 @@ def test_names_say_what_is_not_the_default(
 
 
 def test_every_key_is_part_of_a_run_s_identity() -> None:
+    whole = composed()
+
     def hashed(**changes: Any) -> str:
-        config = composed()
+        config = whole.copy()
         config.data.update(changes)
         return RunSettings.unchecked(config).identity_hash
 
@@ -357,16 +349,11 @@ def test_a_saved_configuration_has_its_name() -> None:
     assert saved_config(saved).data.name == "synthetic_overlap"
 
 
-def test_a_wrong_key_is_one_error_before_any_work(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_key_is_one_error() -> None:
     config = composed("data.difficulty=overlap", "data.split=tests", "data.snr=loud")
     assert config.data.name == "synthetic_overlap_tests_snrloud"
     with pytest.raises(DataError, match=r"`data.split` to be one of .* Did you mean `test`"):
         build_reader(RunSettings.unchecked(config).data)
-    with pytest.raises(SystemExit):
-        dry_run(["data.difficulty=easy,hard", "-m"])
-    printed = capsys.readouterr().out
-    assert "synthetic_hard all corrected: cannot run: Expected `data.difficulty`" in printed
-    assert "2 jobs, 1 cannot run" in printed
 
 
 def test_empty_scenes_are_the_backgrounds_of_scenes() -> None:

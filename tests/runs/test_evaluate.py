@@ -39,6 +39,15 @@ class TooHigh(Constant):
         return super().localize(batch, audio_features) + 0.5
 
 
+class Broken(Constant):
+    """A user's model that gives NaN for one image."""
+
+    def localize(self, batch: ImageBatch, audio_features: torch.Tensor) -> torch.Tensor:
+        maps = super().localize(batch, audio_features).clone()
+        maps[[name == "clip2_000010" for name in batch.sample_ids], :, 0, 0] = torch.nan
+        return maps
+
+
 def on(folder: Path) -> tuple[str, ...]:
     return (f"data={folder.name}", f"data.root={folder}", *DRAWS, "bootstrap.resamples=20")
 
@@ -157,26 +166,10 @@ def test_the_oracle_is_perfect_and_a_deaf_model_is_not(is3_folder: Path, tmp_pat
 
 
 def test_undefined_maps_are_counted_and_never_zero(
-    vggss_folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    vggss_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A user's own model that gives NaN for one image."""
-    module = tmp_path / "mine.py"
-    module.write_text(
-        "import torch\n"
-        "from vssl.models.baselines import Constant\n"
-        "class Broken(Constant):\n"
-        "    def localize(self, batch, audio_features):\n"
-        "        maps = super().localize(batch, audio_features).clone()\n"
-        "        for n, name in enumerate(batch.sample_ids):\n"
-        "            if name == 'clip2_000010':\n"
-        "                maps[n, :, 0, 0] = torch.nan\n"
-        "        return maps\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    broken = ("model=constant", "model._target_=mine.Broken", "threshold=fixed")
+    target = "model._target_=tests.runs.test_evaluate.Broken"
+    broken = ("model=constant", target, "threshold=fixed")
     summary = run(tmp_path / "run", *broken, *on(vggss_folder))
     assert "6 similarity maps hold NaN" in caplog.text
     ciou = summary[(summary["metric"] == "ciou") & (summary["threshold_policy"] == "fixed")]

@@ -202,7 +202,7 @@ def test_launchers_compose_with_settings_for_sweeps(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     register_resolvers()
     with initialize_config_module("vssl.conf", version_base="1.3"):
-        overrides = f"hydra/launcher={launcher}".split()
+        overrides = f"hydra/launcher={launcher} metrics=pia threshold=fixed".split()
         config = compose("evaluate", overrides=overrides, return_hydra_config=True)
     set_up_launcher(config.hydra, config.hydra.callbacks.sweep.launchers)
     assert {key: config.hydra.launcher[key] for key in expected} == expected

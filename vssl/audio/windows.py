@@ -53,7 +53,7 @@ def amplitude(decibels: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class _Lasting:
-    """Length of a window, and what becomes of a clip's channels."""
+    """Length of a window, and whether it takes the `mean` of a clip's channels or the `first`."""
 
     seconds: float
     channels: Channels = "mean"
@@ -87,16 +87,11 @@ class MiddleWindow(_MonoWindow):
     datasets/datasets.py, positives.
 
     Args:
-        seconds: length of the window.
-        channels: `mean` or `first`.
         full_scale: integer that means 1.0 in 16-bit files: 32767 for the authors, 32768 for
             libsndfile.
         roll: False does not roll, as the released code with offscreen clips.
         repeats: most copies when tiling; 2 for the released code's offscreen clips, where a short
             clip does not fill the window. None tiles until the window is full.
-
-    Raises:
-        ValueError: for a window without length or an unknown `channels`.
     """
 
     seconds: float = 10.0
@@ -121,9 +116,6 @@ class CenterWindow(_MonoWindow):
     The clip is mixed to mono and clipped to [-1, 1]. Of a file longer than `seconds` the middle is
     kept; a shorter one is tiled. The released evaluation uses another window instead
     (`positive_window` in docs/protocols.md).
-
-    Raises:
-        ValueError: for a window without length or an unknown `channels`.
     """
 
     seconds: float = 3.0
@@ -141,9 +133,6 @@ class TiledMiddle(_Lasting):
 
     A shorter clip of T samples is repeated `length // T + 1` times, which is more than the window
     needs. Source: zjsong/SACL dataset/base.py.
-
-    Raises:
-        ValueError: for a window without length or an unknown `channels`.
     """
 
     seconds: float = 3.0
@@ -173,13 +162,7 @@ class WholeClip:
 class BeginWindow(_Lasting):
     """The begin of a clip mixed to mono, neither tiled nor clipped (DenseAV, ACL).
 
-    Args:
-        seconds: most that is kept.
-        channels: `mean` or `first`.
-        padded: whether zeros follow a shorter clip up to `seconds`.
-
-    Raises:
-        ValueError: for a window without length or an unknown `channels`.
+    At most `seconds` are kept; `padded` fills a shorter clip up with zeros.
     """
 
     seconds: float = 10.0
@@ -199,9 +182,6 @@ class SpanWindow:
     The clip is mixed to mono, tiled and cut to `seconds`. The part from `start` to `stop` is kept,
     and clipped to [-1, 1] unless `clip=False` (SSL-TIE). Source: vssl_eval datasets/datasets_lvs.py
     and datasets_ssltie.py.
-
-    Raises:
-        ValueError: when the span is empty or does not lie inside `seconds`.
     """
 
     seconds: float = 10.0
@@ -231,11 +211,8 @@ def clip_at(
     """Cut the part of a sound around a moment, as a clip of which a window takes that part.
 
     The part is centred at the moment, and moved inside the sound near its ends: silence or a
-    repetition there would be an event. A shorter sound is returned whole.
-
-    The sound is `[channels, length]` at `rate` in Hz, the moment in seconds from its begin. A
-    window's `seconds`, `start` and `stop` tell which part of a clip it takes; without `seconds`, as
-    `WholeClip`, it gets 10 s. Returns where in the sound the part begins, and the clip.
+    repetition there would be an event. A shorter sound is returned whole. A window without
+    `seconds`, as `WholeClip`, gets 10 s. Returns where in the sound the part begins, and the clip.
     """
     whole = getattr(window, "seconds", _ANY_LENGTH_SECONDS)
     span = (whole, getattr(window, "start", 0.0), getattr(window, "stop", whole))

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import functools
 import math
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
-
-from vssl.config.compose import composed_config, group_names
-from vssl.config.options import IMAGE_LESSON, INT32, INT64, RESAMPLES, hint_for
+from vssl.config.compose import COMPOSING, fault_of
+from vssl.config.options import INT32, INT64, RESAMPLES
 from vssl.config.search_path import add_config_folder, forget_config_folders
+from vssl.core.choices import did_you_mean
 from vssl.core.console import fail, quieten_libraries
 from vssl.core.errors import UsageError, was_interrupted
 
@@ -43,10 +37,9 @@ def run_app(
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         if was_interrupted(error):
             fail("interrupted", status=130)
-        message = _message(error, config_name)
-        if message is None:
+        if not isinstance(error, (UsageError, OSError, *COMPOSING)):
             raise
-        fail(message)
+        fail(fault_of(error, config_name, sys.argv[1:]))
     finally:
         forget_config_folders()
 
@@ -56,37 +49,11 @@ def console_script(config_name: str) -> Callable[[Callable[[], Any]], Callable[[
     return lambda main: functools.wraps(main)(lambda: run_app(main, config_name))
 
 
-def _message(error: BaseException, config_name: str) -> str | None:
-    """Return the message of an error that the user can correct; None for a bug."""
-    if isinstance(error, yaml.YAMLError):
-        return f"a configuration file is not valid YAML: {error}"
-    if not isinstance(error, (UsageError, OSError, HydraException, OmegaConfBaseException)):
-        return None
-    usage = None if isinstance(error, OSError) else _usage_error(error)
-    if usage is not None:
-        return str(usage)
-    faults: list[BaseException] = []
-    fault: BaseException | None = error
-    while fault is not None:
-        if isinstance(fault, OSError):  # with its file or folder
-            cause = fault.strerror or " ".join(str(fault).split()) or type(fault).__name__
-            if fault.filename:
-                return f"{os.fsdecode(fault.filename)}: {cause}"
-            return f"{cause}{_what_exists(cause, config_name)}"
-        if isinstance(fault, OverrideParseException):
-            return _grammar(fault)
-        faults.append(fault)
-        fault = fault.__cause__
-    message = "\n".join(dict.fromkeys(str(f) for f in faults if str(f)))
-    return f"{message}{_what_exists(message, config_name)}"
-
-
 class _Words(argparse.ArgumentParser):
-    """A parser of `RUN ...` that takes `key=value`, as vssl-evaluate does, for every option.
+    """A parser of `RUN ...` that takes `key=value`, as vssl-evaluate does, for every option."""
 
-    `output_dir=DIR` is `--output DIR`, `threshold=[a,b]` is `--threshold a --threshold b`, and
-    `runs=DIR` a folder. Only commands that take runs use it: elsewhere such words are overrides.
-    """
+    # output_dir=DIR is --output DIR, threshold=[a,b] is --threshold a --threshold b, and runs=DIR a
+    # folder; only of commands that take runs: elsewhere such words are overrides
 
     def parse_known_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
         words = sys.argv[1:] if args is None else list(args)
@@ -121,8 +88,8 @@ class _Words(argparse.ArgumentParser):
 def _near(key: str, options: Iterable[str]) -> str:
     """Name the option that a misspelt key may mean."""
     keys = ["runs", "output_dir", *(name[2:] for name in options if name.startswith("--"))]
-    near = difflib.get_close_matches(key, keys, n=1)
-    return f". Did you mean {near[0]}=?" if near else f". There are: {', '.join(sorted(keys))}"
+    hint = did_you_mean(key, keys, ". Did you mean {}=?")
+    return hint or f". There are: {', '.join(sorted(keys))}"
 
 
 def _folder(text: str) -> Path:
@@ -138,7 +105,7 @@ def command_parser(
     overrides: str | None = None,
     thresholds: Sequence[str] = (),
     output: str | None = None,
-    config_dir: bool = False,
+    config_dir: bool = True,
     resampling: bool = False,
 ) -> argparse.ArgumentParser:
     """Return a parser with the options that commands share; each adds its own.
@@ -232,59 +199,3 @@ def given_path(text: str) -> Path:
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
     return Path(text)
-
-
-def _usage_error(error: BaseException | None) -> UsageError | None:
-    """The `UsageError` behind an error; OmegaConf's errors have it as their context."""
-    if error is None or isinstance(error, UsageError):
-        return error
-    return _usage_error(error.__cause__ or error.__context__)
-
-
-def _grammar(error: OverrideParseException) -> str:
-    """Name an argument that Hydra cannot read, and the quotes that help."""
-    key, equals, value = str(error.override).partition("=")
-    if not equals:
-        return f"{error.override}: Expected key=value, as `vssl-evaluate --help` lists them."
-    reason = " ".join(str(error.message).partition("See https")[0].split())
-    mark, outer = ("'", '"') if '"' in value else ('"', "'")
-    return (
-        f"{error.override}: cannot be read as key=value ({reason}). A value with any of = ( ) [ ]"
-        f" {{ }} , : or blanks wants quotes of its own within those of the shell:"
-        f" {outer}{key}={mark}{value.strip(mark)}{mark}{outer}"
-    )
-
-
-def _what_exists(message: str, config_name: str) -> str:
-    """Return the keys near a misspelt one and all keys beside it, or where yamls are looked for."""
-    if part := re.search(r"Could not find '(\w+/[^']+)'", message):
-        return f"\nOne of your own, FOLDER/{part[1]}.yaml, is found with --config-dir FOLDER."
-    match = re.search(r"Could not override '([^']+)'", message)
-    if match is None:
-        return ""
-    key = match[1]
-    if key.startswith("model.image") and "Key 'image' is not in struct" in message:
-        return f"\n{IMAGE_LESSON}"
-    hint = hint_for(key, sys.argv[1:]) if config_name in ("evaluate", "rescore") else ""
-    if hint:
-        return hint
-    # the groups that are chosen, and nothing else of the command line
-    pairs = [argument for argument in sys.argv[1:] if "=" in argument]
-    try:
-        groups = [each for each in pairs if group_names(each.split("=")[0])]
-        node: Any = composed_config(config_name, groups)
-    except HydraException:
-        return ""
-    *parents, last = key.split(".")
-    inside: list[str] = []
-    for name in parents:
-        if not isinstance(node.get(name), DictConfig):
-            last = name
-            break
-        node = node[name]
-        inside.append(name)
-    names = sorted(str(name) for name in node if str(name) != "hydra")
-    near = difflib.get_close_matches(last, names, n=1)
-    hint = f"\nDid you mean {'.'.join([*inside, near[0]])}?" if near else ""
-    place = f" in {'.'.join(inside)}" if inside else ""
-    return f"{hint}\nWhat exists{place}: {', '.join(names)}"

@@ -28,7 +28,6 @@ def main() -> None:
         " samples and negatives",
         thresholds=AUDIT_THRESHOLDS,
         output="where audit.parquet, .csv, .md and the runs in between go (default: audit)",
-        config_dir=True,
         resampling=True,
     )
     parser.add_argument(

@@ -19,7 +19,6 @@ def main() -> None:
         overrides="data=folder, data.root=FOLDER; with model=NAME also what its front end needs",
         output="folder of contact_sheet.png, left_out.csv and data_notes.csv, or a .png file"
         " (default: check-<data>; output=DIR means the same)",
-        config_dir=True,
     )
     options = parser.parse_intermixed_args(output_as_option(sys.argv[1:]))
     from vssl.runs.check import check_data_set

@@ -54,7 +54,6 @@ def _parser() -> argparse.ArgumentParser:
         runs="folder of a run, or one above the only finished run below it",
         thresholds=THRESHOLDS,
         output="write the table there too",
-        config_dir=True,
         resampling=True,
     )
     option = parser.add_argument

@@ -9,8 +9,7 @@ import tempfile
 
 from vssl.cli.app import command_parser, console_script, given_path, whole_number
 from vssl.cli.localize import joined_weights, weights_file
-from vssl.config.compose import group_names
-from vssl.core.checks import check_choice
+from vssl.config.compose import composed_config
 
 
 @console_script("evaluate")
@@ -24,7 +23,6 @@ def main() -> None:
         example="vssl-demo --model tiny_deaf; vssl-demo --model ezvsl --weights ezvsl.pth"
         " --calibration RUN",
         overrides="paths.weights=DIR data=vggss data.root=DIR protocol=released",
-        config_dir=True,
     )
     parser.add_argument(
         "--model", default="tiny_san", metavar="NAME", help="shown first (tiny_san)"
@@ -42,9 +40,9 @@ def main() -> None:
     options = parser.parse_intermixed_args()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     weights = joined_weights(options.weights)
-    check_choice(options.model, group_names("model"), name="--model")
     of_data = [word for word in options.overrides if word.startswith(("data=", "data."))]
     others = [word for word in options.overrides if word not in of_data]
+    composed_config("evaluate", [f"model={options.model}", *others])  # before libraries are loaded
     for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):  # as Ctrl-C, so that uploads go too
         signal.signal(getattr(signal, name), signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="vssl-demo-") as folder:

@@ -22,7 +22,6 @@ def main() -> None:
         " data=..., negatives=..., seed=...",
         example="vssl-export-plan data=vggss data.root=/data/vggss negatives=all output=plan",
         overrides="data=vggss data.root=DIR negatives=all; output=DIR",
-        config_dir=True,
     )
     parser.add_argument("--output", metavar="DIR", help="the folder; also output=DIR")
     options = parser.parse_intermixed_args(output_as_option(sys.argv[1:]))

@@ -61,7 +61,6 @@ def _command_line() -> argparse.Namespace:
         example="vssl-localize dog.jpg bark.wav --model ezvsl --weights ezvsl.pth"
         " --calibration outputs/ezvsl/vggss/all/corrected/1f6336d0",
         output="(localize)",
-        config_dir=True,
     )
     parser.usage = (
         "vssl-localize IMAGE SOUND --model NAME [options] [key=value ...]\n"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from pathlib import Path
 
 import vssl
+from vssl.core.choices import did_you_mean
 from vssl.core.console import fail
 
 COMMANDS = {
@@ -53,9 +53,8 @@ def main() -> None:
         sys.argv = [str(Path(sys.argv[0]).with_name(f"vssl-{name}")), *rest]
         importlib.import_module(f"vssl.cli.{name.replace('-', '_')}").main()
     else:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"Did you mean `vssl {near[0]}`? " if near else ""
-        fail(f"vssl {name}: no such command. {hint}There are: {', '.join(COMMANDS)}", status=2)
+        hint = did_you_mean(name, COMMANDS, " Did you mean `vssl {}`?")
+        fail(f"vssl {name}: no such command.{hint} There are: {', '.join(COMMANDS)}", status=2)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ def main() -> None:
         "Lists all models: paper, licence of the original, map, front end, checkpoint.",
         example="vssl-models paths.weights=/weights; vssl-models --check download.pth",
         overrides="paths.weights=FOLDER",
-        config_dir=True,
     )
     parser.add_argument(
         "--check", type=given_path, metavar="FILE",

@@ -15,6 +15,7 @@ def main() -> None:
         example="vssl-paper paths.weights=/weights paths.data=/data",
         overrides="paths.weights=FOLDER, trainer=gpu",
         output="where runs go, and report/ (default: paper/ below paths.outputs)",
+        config_dir=False,
     )
     parser.add_argument("--list", action="store_true", help="only say what is there and what not")
     options = parser.parse_intermixed_args()

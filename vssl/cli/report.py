@@ -20,7 +20,6 @@ def main() -> None:
         example="vssl-report outputs --output report",
         runs="folders of runs, or above them (runs=FOLDER means the same)",
         output="where the report goes (default: report; output_dir=DIR means the same)",
-        config_dir=True,
     )
     option = parser.add_argument
     option("--policy", default="universal_q3", metavar="NAME",

@@ -35,7 +35,6 @@ def main() -> None:
         thresholds=POLICIES,
         output="where curves.parquet, thresholds.parquet, .csv and .md go, or price.parquet, .csv"
         " and .md (default: thresholds)",
-        config_dir=True,
         resampling=True,
     )
     parser.add_argument(

@@ -330,10 +330,7 @@ def sort_by_fit(path: Path, entries: Sequence[Entry]) -> Fit:
 
 
 def _distance(entry: Entry, part: str, content: Any, path: Path) -> int:
-    """Number of faults of a file that a model refuses, by its network as configured.
-
-    More than of any other file where it has no state dict, or one that cannot be converted.
-    """
+    """Number of faults of a file that a model refuses; the largest for no such state dict."""
     network, layout = entry.network, entry.layouts[part]
     assert network is not None
     try:

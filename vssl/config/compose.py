@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -12,20 +13,28 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra import compose, initialize_config_module
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import vssl
-from vssl.config import search_path  # noqa: F401, registers where Hydra looks for configurations
-from vssl.config.options import OPTIONS, allow_parts, choice, drop_absent_members, hint_for
+from vssl.config.options import (
+    IMAGE_LESSON,
+    OPTIONS,
+    allow_parts,
+    drop_absent_members,
+    hint_for,
+    near_keys,
+)
+from vssl.config.search_path import group_files
 from vssl.config.settings import RunSettings
+from vssl.core.choices import did_you_mean
 from vssl.core.errors import UsageError
 from vssl.data.synthetic.variants import DEFAULT_DIFFICULTY, DEFAULT_SPLIT, variant_name
 
@@ -100,28 +109,34 @@ def bundled_weights(name: str) -> str:
 
 
 @contextmanager
-def _initialized() -> Iterator[ConfigLoader]:
+def _initialized() -> Iterator[None]:
     """Hydra for vssl's configurations; another application of Hydra's that calls this goes on."""
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module("vssl.conf", version_base="1.3"):
-            yield GlobalHydra.instance().config_loader()
+            yield
     finally:
         if outer is not None:
             GlobalHydra.instance().initialize(outer)
 
 
 def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
-    """Compose `evaluate`, `rescore` or `models` as a command line does, with `conf/local`."""
-    with _initialized():
-        return compose(name, overrides=allow_parts(overrides))
+    """Compose `evaluate`, `rescore` or `models` as a command line does, with `conf/local`.
+
+    Raises:
+        UsageError: when something of it does not exist, with what does.
+    """
+    try:
+        with _initialized():
+            return compose(name, overrides=allow_parts(overrides))
+    except COMPOSING as error:
+        raise UsageError(fault_of(error, name, overrides)) from error
 
 
-def group_names(group: str) -> list[str]:
-    """Names of the configurations of a group, in alphabetical order."""
-    with _initialized() as loader:
-        return [str(name) for name in loader.get_group_options(group)]
+def group_names(group: str, arguments: Sequence[str] = ()) -> list[str]:
+    """Names of the configurations of a group, with those of folders on a command line, sorted."""
+    return sorted({file.stem for file in group_files(group, arguments)})
 
 
 def whole_group(group: str) -> str:
@@ -136,32 +151,89 @@ def quoted(value: object) -> str:
     return QuotedString(text, Quote.single).with_quotes()
 
 
-def given_config(name: str, overrides: Sequence[str]) -> DictConfig:
-    """Compose a configuration of what a Python program gives.
+COMPOSING = (HydraException, OmegaConfBaseException, yaml.YAMLError)
+"""What composing a configuration may raise."""
 
-    Raises:
-        UsageError: when something of it does not exist, with what does.
+
+def fault_of(error: BaseException, name: str, overrides: Sequence[str]) -> str:
+    """Tell the user's fault behind an error, and what there is in place of what is misspelt.
+
+    `name` is the configuration that was composed, `overrides` are those of the command line.
     """
-    for each in overrides:
-        if not isinstance(each, str):
-            raise UsageError(
-                "Expected `overrides` to be options as on the command line, such as"
-                f" ['data.scenes=6'], but got {each!r}."
-            )
+    if isinstance(error, yaml.YAMLError):
+        return f"a configuration file is not valid YAML: {error}"
+    usage = None if isinstance(error, OSError) else _usage_error(error)
+    if usage is not None:
+        return str(usage)
+    faults = [error]
+    while faults[-1].__cause__ is not None:
+        faults.append(faults[-1].__cause__)
+    for fault in faults:
+        if isinstance(fault, OverrideParseException):
+            return _grammar(fault)
+        if isinstance(fault, OSError) and not isinstance(fault, HydraException):
+            cause = fault.strerror or " ".join(str(fault).split()) or type(fault).__name__
+            return f"{os.fsdecode(fault.filename)}: {cause}" if fault.filename else cause
+    texts = dict.fromkeys(str(fault).partition("\nSee https")[0] for fault in faults)
+    text = "\n".join(filter(None, texts))
+    if member := re.search(r"Could not (?:find|load) '([\w/]+)/([^'/]*)'", text):
+        group, word = member.groups()
+        names = set(group_names(group, overrides))
+        names.update(*(f.options or () for f in faults if isinstance(f, MissingConfigException)))
+        own = f" One of your own, FOLDER/{group}/{word}.yaml, is found with --config-dir FOLDER."
+        if word not in names:
+            listed = ", ".join(sorted(names))
+            hint = did_you_mean(word, names) or own
+            return f"Expected `{group}` to be one of {listed}, but got `{word}`.{hint}"
+    key = re.search(r"Could not override '([^']+)'", text)
+    return f"{text}{_what_exists(key[1], text, name, overrides)}" if key else text
+
+
+def _usage_error(error: BaseException | None) -> UsageError | None:
+    """The `UsageError` behind an error; OmegaConf's errors have it as their context."""
+    if error is None or isinstance(error, UsageError):
+        return error
+    return _usage_error(error.__cause__ or error.__context__)
+
+
+def _grammar(error: OverrideParseException) -> str:
+    """Name an argument that Hydra cannot read, and the quotes that help."""
+    key, equals, value = str(error.override).partition("=")
+    if not equals:
+        return f"{error.override}: Expected key=value, as `vssl-evaluate --help` lists them."
+    reason = " ".join(str(error.message).partition("See https")[0].split())
+    mark, outer = ("'", '"') if '"' in value else ('"', "'")
+    return (
+        f"{error.override}: cannot be read as key=value ({reason}). A value with any of = ( ) [ ]"
+        f" {{ }} , : or blanks wants quotes of its own within those of the shell:"
+        f" {outer}{key}={mark}{value.strip(mark)}{mark}{outer}"
+    )
+
+
+def _what_exists(key: str, message: str, name: str, overrides: Sequence[str]) -> str:
+    """Name the keys near a misspelt one, and all keys beside it."""
+    if key.startswith("model.image") and "Key 'image' is not in struct" in message:
+        return f"\n{IMAGE_LESSON}"
+    hint = hint_for(key, overrides) if name in ("evaluate", "rescore") else ""
+    if hint:
+        return hint
+    # the groups that are chosen, and nothing else of the command line
+    pairs = [argument for argument in overrides if "=" in argument]
     try:
-        return composed_config(name, overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        faults: list[BaseException] = [error]
-        while faults[-1].__cause__ is not None:
-            faults.append(faults[-1].__cause__)
-        text = "\n".join(dict.fromkeys(str(fault).partition("\nSee https")[0] for fault in faults))
-        if member := re.search(r"Could not (?:find|load) '([\w/]+)/([^'/]*)'", text):
-            search = [each for each in overrides if each.startswith("hydra.searchpath=")]
-            with _initialized() as loader:
-                names = loader.get_group_options(member[1], config_name=name, overrides=search)
-            choice(*names).check(member[1], member[2])
-        key = re.search(r"Could not override '([^']+)'", text)
-        raise UsageError(f"{text}{hint_for(key[1], overrides) if key else ''}") from error
+        groups = [each for each in pairs if group_names(each.split("=")[0])]
+        with _initialized():
+            node: Any = compose(name, overrides=groups)
+    except COMPOSING:
+        return ""
+    *parents, last = key.split(".")
+    inside: list[str] = []
+    for parent in parents:
+        if not isinstance(node.get(parent), DictConfig):
+            last = parent
+            break
+        node = node[parent]
+        inside.append(parent)
+    return near_keys(".".join(inside), last, [str(each) for each in node if str(each) != "hydra"])
 
 
 def register_resolvers() -> None:

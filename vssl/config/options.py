@@ -6,12 +6,10 @@ has the member.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from string import hexdigits
 from typing import Any
 
@@ -22,7 +20,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from vssl.config.search_path import group_files
-from vssl.core.choices import FLAG_SUBSETS, MAP_TRANSFORMS, UPSAMPLING_RULES
+from vssl.core.choices import FLAG_SUBSETS, MAP_TRANSFORMS, UPSAMPLING_RULES, did_you_mean
 from vssl.core.devices import chosen_devices
 from vssl.core.errors import UsageError
 from vssl.data.synthetic.variants import DIFFICULTIES, SPLITS
@@ -56,8 +54,7 @@ class Option:
             return
         listed = value if isinstance(value, _LISTS) else [value]
         wrong = next((each for each in listed if each not in self.choices), value)
-        near = difflib.get_close_matches(str(wrong), self.choices, n=1)
-        hint = f" Did you mean `{near[0]}`?" if near else ""
+        hint = did_you_mean(str(wrong), self.choices)
         plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
         text = f"`{plain}`" if plain and isinstance(plain, str) else repr(plain)
         shown = _YAML.get(repr(plain), text)
@@ -309,10 +306,8 @@ def check_options(config: DictConfig) -> None:
 
 
 def _matching_values(config: DictConfig, patterns: Iterable[str]) -> list[tuple[str, str, Any]]:
-    """Patterns that match keys, with the keys and their values, in the order of the patterns.
-
-    Every node is looked at once: OmegaConf is slow, and there are hundreds of patterns.
-    """
+    """Patterns that match keys, with the keys and their values, in the order of the patterns."""
+    # every node is looked at once: OmegaConf is slow, and there are hundreds of patterns
     places = {pattern: place for place, pattern in enumerate(patterns)}
     found: list[tuple[str, str, Any]] = []
 
@@ -344,12 +339,6 @@ def _policy_names(config: DictConfig) -> tuple[str, ...]:
 
 GROUPS = ("negatives", "threshold", "metrics")
 """Groups that hold several members, each with options of its own."""
-
-_GONE = {
-    "live": "metrics are logged once, with the summary, under the names without `live/`. Leave it"
-    " out; threshold= says under which policies.",
-}
-"""Options of earlier versions: what there is in their place."""
 
 
 def allow_absent_members(arguments: Sequence[str]) -> list[str]:
@@ -417,12 +406,7 @@ image:
 
 
 def hint_for(key: str, arguments: Sequence[str]) -> str:
-    """Return what replaces a key that is gone, or what a misspelt key of a group's member means.
-
-    Keys are as `negatives.nois.draws`; for all others the hint is empty.
-    """
-    if key in _GONE:
-        return f"\n{key} is an option of earlier versions: {_GONE[key]}"
+    """Tell what a misspelt key of a group's member means, as `negatives.nois.draws`; else empty."""
     group, member, option = [*key.split(".", 2), "", ""][:3]
     if group not in GROUPS or not option:
         return ""
@@ -433,13 +417,16 @@ def hint_for(key: str, arguments: Sequence[str]) -> str:
             " its option out."
         )
     if member in members:
-        parent, name, behind = f"{group}.{member}", option, ""
-        known = sorted(members[member] - {"_target_"})
-    else:
-        parent, name, behind, known = group, member, f".{option}", sorted(members)
-    near = difflib.get_close_matches(name, known, n=1)
-    meant = f"\nDid you mean {parent}.{near[0]}{behind}?" if near else ""
-    return f"{meant}\nWhat exists in {parent}: {', '.join(known)}"
+        return near_keys(f"{group}.{member}", option, members[member] - {"_target_"})
+    return near_keys(group, member, members, f".{option}")
+
+
+def near_keys(parent: str, key: str, known: Iterable[str], behind: str = "") -> str:
+    """Name the key that a misspelt one within a parent may mean, and all that there are."""
+    meant = f"{parent}.{{}}".removeprefix(".") + behind
+    place, listed = f" in {parent}" if parent else "", sorted(known)
+    hint = did_you_mean(key, listed, f"\nDid you mean {meant}?")
+    return f"{hint}\nWhat exists{place}: {', '.join(listed)}"
 
 
 def _parsed(argument: str) -> Override | None:
@@ -454,13 +441,8 @@ def _parsed(argument: str) -> Override | None:
 
 def _members(group: str, arguments: Sequence[str]) -> dict[str, set[str]]:
     """Options of all members of a group, vssl's and those of `--config-dir`."""
-    folders = []
-    for number, argument in enumerate(arguments):
-        flag, _, value = argument.partition("=")
-        if flag in ("--config-dir", "-cd"):
-            folders.append(Path(value or "".join(arguments[number + 1 : number + 2])))
     found: dict[str, set[str]] = defaultdict(set)
-    for file in group_files(group, folders):
+    for file in group_files(group, arguments):
         try:
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except yaml.YAMLError:  # Hydra says so

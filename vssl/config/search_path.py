@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import entry_points
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,24 +33,35 @@ def forget_config_folders() -> None:
     _given.clear()
 
 
-def _folders_of(entry: EntryPoint) -> list[str]:
-    """The folder of a package with configuration."""
-    try:
-        spec = find_spec(entry.value)
-    except ImportError:
-        spec = None
-    if spec is None or not spec.submodule_search_locations:
-        raise UsageError(
-            f"entry point {ENTRY_POINTS} {entry.name} = {entry.value}: there is no such package."
-            f" Install {entry.dist.name if entry.dist else entry.name} again, or remove it."
-        )
-    return list(spec.submodule_search_locations)
+@cache
+def packages() -> list[tuple[str, str]]:
+    """Names and folders of installed packages with configuration, looked for once."""
+    found = []
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            spec = find_spec(entry.value)
+        except ImportError:
+            spec = None
+        if spec is None or not spec.submodule_search_locations:
+            raise UsageError(
+                f"entry point {ENTRY_POINTS} {entry.name} = {entry.value}: there is no such"
+                f" package. Install {entry.dist.name if entry.dist else entry.name} again, or"
+                " remove it."
+            )
+        found += [(entry.name, folder) for folder in spec.submodule_search_locations]
+    return found
 
 
-def group_files(group: str, folders: Iterable[Path] = ()) -> list[Path]:
-    """The yaml files of a group: vssl's, those of packages, of `--config-dir` and of `folders`."""
-    packages = [path for entry in entry_points(group=ENTRY_POINTS) for path in _folders_of(entry)]
-    places = [Path(str(files("vssl.conf"))), *map(Path, packages), *_given, *folders]
+def group_files(group: str, arguments: Sequence[str] = ()) -> list[Path]:
+    """The yaml files of a group: vssl's, those of packages, and of folders on a command line."""
+    folders = [folder for _, folder in packages()]
+    for number, argument in enumerate(arguments):
+        flag, _, value = argument.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            folders.append(value or "".join(arguments[number + 1 : number + 2]))
+        elif flag == "hydra.searchpath":
+            folders += re.findall(r"file://([^]\"',]+)", value)
+    places = [Path(str(files("vssl.conf"))), *map(Path, folders), *_given]
     return [path for place in places for path in sorted((place / group).glob("*.yaml"))]
 
 
@@ -56,9 +69,8 @@ class _OwnConfigurations(SearchPathPlugin):
     """Adds packages and folders to every configuration that Hydra composes."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        for entry in entry_points(group=ENTRY_POINTS):
-            for folder in _folders_of(entry):
-                search_path.append(entry.name, f"file://{folder}")
+        for name, folder in packages():
+            search_path.append(name, f"file://{folder}")
         missing = [folder for folder in _given if not folder.is_dir()]
         if missing:
             raise UsageError(f"{missing[0]}: no such folder (--config-dir)")

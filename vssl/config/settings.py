@@ -290,7 +290,8 @@ class ScoringSettings:
     @classmethod
     def of(cls, config: DictConfig | dict[str, Any]) -> Self:
         """Read a configuration, or what `run.json` has of it; it is not checked here."""
-        config = OmegaConf.create(config)
+        if isinstance(config, dict):
+            config = OmegaConf.create(config)
         return cls(
             threshold=_plain(config, "threshold"),
             metrics=_plain(config, "metrics"),

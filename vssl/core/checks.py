@@ -6,13 +6,13 @@ The wording is: what was expected, what was given, the likely cause. Bad values 
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 
+from vssl.core.choices import did_you_mean
 from vssl.core.errors import UsageError
 
 _TOLERANCE = 1e-4
@@ -90,8 +90,7 @@ def check_positive(value: float, *, name: str) -> None:
 def check_choice(value: str, choices: Iterable[str], *, name: str) -> None:
     """Check that a name is one of those that exist; else name all, and the nearest."""
     known = list(choices)
-    if value in known:
-        return
-    near = difflib.get_close_matches(value, known, n=1)
-    hint = f" Did you mean `{near[0]}`?" if near else ""
-    raise UsageError(f"Expected `{name}` to be one of {', '.join(known)}, but got `{value}`.{hint}")
+    if value not in known:
+        hint = did_you_mean(value, known)
+        listed = ", ".join(known)
+        raise UsageError(f"Expected `{name}` to be one of {listed}, but got `{value}`.{hint}")

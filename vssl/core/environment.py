@@ -16,6 +16,7 @@ _PACKAGES = (
 )
 
 
+@functools.cache  # the code that was imported stays, whatever the checkout becomes
 def environment() -> dict[str, str]:
     """Versions of vssl, Python and the packages that can change a number, and vssl's commit."""
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
@@ -27,7 +28,6 @@ def environment() -> dict[str, str]:
     }
 
 
-@functools.cache  # the code that was imported stays, whatever the checkout becomes
 def _git_commit() -> str:
     """Commit of the checkout vssl is imported from, `+dirty` with changes; empty outside one."""
     root = Path(vssl.__file__).resolve().parent.parent

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -37,22 +37,20 @@ class SegmentedFrames(DatasetReader):
     whose mask or box is all zero has no ground truth: nothing in it sounds.
 
     Args:
-        root: folder of the test set.
-        image_folder: folder of the frames below `root`; None for the test set's own.
-        audio_folder: folder of the sounds, likewise.
-        mask_folder: folder of the masks, likewise.
+        mask_folder: folder of the masks below `root`; None for the test set's own, as of the
+            frames' and the sounds'.
         truth: `masks`, by the rule of `vssl.data.mask_files.truth_masks`, or `boxes`, half-open as
             SSLalignment slices them.
-        empty: as of `DatasetReader`.
-        options: as of `DatasetReader`.
 
     Source: kaistmm/SSLalignment `datasets.py`, `load_all_bboxes` and `bbox2gtmap`.
     """
 
     box_unit = "pixels"
     has_tiny_objects = True
-    lists: ClassVar[Mapping[Truth, tuple[str, ...]]]
-    """Usual annotation files."""
+    table: ClassVar[str] = ""
+    """Their authors' table of videos, if they have one."""
+    boxes_are_called: ClassVar[str] = "box"
+    """In the names of SSLalignment's lists."""
     images: ClassVar[_Layout]
     sounds: ClassVar[_Layout]
     masks: ClassVar[_Layout]
@@ -82,15 +80,13 @@ class SegmentedFrames(DatasetReader):
         )
         self.mask_folder = self.root / (mask_folder or self.masks.folder)
         self.truth = truth
-        self.annotation_names = self.lists[truth]
+        listed = type(self).name.removeprefix("avsbench_")
+        listed += "_seg.json" if truth == "masks" else f"_{self.boxes_are_called}.json"
+        table = (self.table,) if self.table and truth == "masks" else ()
+        self.annotation_names = (*table, f"metadata/{listed}", listed)
 
     def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
-        """Return the annotation file and an entry for each frame.
-
-        Raises:
-            DataError: as of `DatasetReader`, for the list of another test set or of the other kind
-                of ground truth, or where a folder is missing.
-        """
+        """Return the annotation file and an entry for each frame."""
         path, entries = super().read_entries()
         if path.suffix.lower() == ".csv":
             entries = self.frames_of(path, entries)
@@ -104,7 +100,7 @@ class SegmentedFrames(DatasetReader):
             held = "paths of masks" if isinstance(truth, str) else "boxes"
             raise DataError(
                 f"{path}: holds {held}, but data.truth={self.truth}. Set data.annotation to one of"
-                f" {', '.join(self.lists[self.truth])}, or data.truth to the other kind."
+                f" {', '.join(self.annotation_names)}, or data.truth to the other kind."
             )
         self.require_folder(self.image_folder, "image_folder", holds="frames")
         self.require_folder(self.audio_folder, "audio_folder", holds="sounds")
@@ -114,11 +110,7 @@ class SegmentedFrames(DatasetReader):
         return path, entries
 
     def frames_of(self, path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return an entry for each frame of a table of videos.
-
-        Raises:
-            DataError: for a test set that has no such table.
-        """
+        """Return an entry for each frame of a table of videos."""
         raise DataError(f"{path}: {self.name} is read from a JSON list, not from a table.")
 
     def parse(self, entry: dict[str, Any]) -> Sample:
@@ -141,12 +133,9 @@ class SegmentedFrames(DatasetReader):
             image_path=self.image_folder / image,
             audio_path=self.audio_folder / audio,
             category=name["category"],
-            image_categories=(name["category"],),
             image_group=name["group"],
             boxes=boxes,
-            box_weights=(1.0,) * len(boxes),
             masks=masks,
-            mask_weights=(1.0,) * len(masks),
         )
 
     def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
@@ -174,10 +163,7 @@ class AVSBenchS4(SegmentedFrames):
     name = "avsbench_s4"
     expected_count = 3700
     citation = "Zhou et al., Audio-Visual Segmentation, ECCV 2022"
-    lists: ClassVar[Mapping[Truth, tuple[str, ...]]] = {
-        "masks": ("Single-source/s4_meta_data.csv", "metadata/s4_seg.json", "s4_seg.json"),
-        "boxes": ("metadata/s4_box.json", "s4_box.json"),
-    }
+    table = "Single-source/s4_meta_data.csv"
     images = _Layout("Single-source/s4_data/visual_frames/test", depth=3)
     sounds = _Layout("Single-source/s4_data/audio_wav/test", depth=2)
     masks = _Layout("Single-source/s4_data/gt_masks/test", depth=3)
@@ -204,10 +190,7 @@ class AVSBenchMS3(SegmentedFrames):
     name = "avsbench_ms3"
     expected_count = 320
     citation = "Zhou et al., Audio-Visual Segmentation, ECCV 2022"
-    lists: ClassVar[Mapping[Truth, tuple[str, ...]]] = {
-        "masks": ("Multi-sources/ms3_meta_data.csv", "metadata/ms3_seg.json", "ms3_seg.json"),
-        "boxes": ("metadata/ms3_box.json", "ms3_box.json"),
-    }
+    table = "Multi-sources/ms3_meta_data.csv"
     images = _Layout("Multi-sources/ms3_data/visual_frames", depth=2)
     sounds = _Layout("Multi-sources/ms3_data/audio_wav/test", depth=1)
     masks = _Layout("Multi-sources/ms3_data/gt_masks/test", depth=2)
@@ -234,6 +217,7 @@ class _VPO(SegmentedFrames):
     citation = "Chen et al., Unraveling Instance Associations, CVPR 2024"
     image_pattern = r"(?P<category>(?P<group>\d+)_\d+)\.jpg"
     image_layout = "<COCO number>_<annotation>.jpg"
+    boxes_are_called = "bbox"
 
 
 class VPOSS(_VPO):
@@ -244,10 +228,6 @@ class VPOSS(_VPO):
     images = _Layout("SSL_COCO/COCO_AV/visual_frames", depth=1)
     sounds = _Layout("SSL_COCO/COCO_AV/audio_wav", depth=1)
     masks = _Layout("SSL_COCO/COCO_AV/gray_masks", depth=1)
-    lists: ClassVar[Mapping[Truth, tuple[str, ...]]] = {
-        "masks": ("metadata/vpo_ss_seg.json", "vpo_ss_seg.json"),
-        "boxes": ("metadata/vpo_ss_bbox.json", "vpo_ss_bbox.json"),
-    }
 
 
 class VPOMS(_VPO):
@@ -258,10 +238,6 @@ class VPOMS(_VPO):
     images = _Layout("SSL_COCO/COCO_AV_MS/visual_frames", depth=1)
     sounds = _Layout("SSL_COCO/COCO_AV_MS/audio_wav", depth=1)
     masks = _Layout("SSL_COCO/COCO_AV_MS/gray_masks", depth=1)
-    lists: ClassVar[Mapping[Truth, tuple[str, ...]]] = {
-        "masks": ("metadata/vpo_ms_seg.json", "vpo_ms_seg.json"),
-        "boxes": ("metadata/vpo_ms_bbox.json", "vpo_ms_bbox.json"),
-    }
 
 
 def _last(path: str, parts: int) -> str:

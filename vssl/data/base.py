@@ -38,7 +38,6 @@ class DatasetReader(ABC):
     override `read_entries`.
 
     Args:
-        root: its folder.
         name: its name, if not the class's.
         annotation: annotation file, absolute or below `root`; None takes the first of the
             subclass's usual names that exists.
@@ -57,40 +56,25 @@ class DatasetReader(ABC):
             looked at, and no condition plays them.
         limit: evaluates the first samples alone, see `vssl.data.ids.first_pictures`; None for all.
 
-    Attributes:
-        name: the test set's name in configuration and tables.
-        box_unit: unit of annotated boxes, for messages: `fractions` of the image, `pixels` of
-            224 x 224, or those of each `picture`.
-        mended: what messages about faults ask to mend.
-        annotation_names: usual names of the annotation file.
-        expected_count: number of samples in the published list.
-        citation: the paper.
-        has_tiny_objects: whether its published list is known to have objects below 16 pixels, which
-            are then odd and no faults under `empty=negative`.
-        lists_every_file: whether a file in its folders that no sample has is a fault, or only odd.
-        understood: how the annotations were read, in a line each; filled when they are.
-        oddities: what is odd about them, likewise.
-        least_samples: shorter clips are faults; the need of the model's front end, if known.
-        truth_files: files beside the annotation that ground truths were read from, as masks; a run
-            rests on their content.
-        rate: sample rate in Hz of the model's front end, to which files at others are resampled.
     """
 
-    name: str
-    annotation_names: tuple[str, ...]
-    expected_count: int | None = None
-    citation: ClassVar[str] = ""
+    name: str  # in configuration and tables
+    annotation_names: tuple[str, ...]  # usual names of the annotation file
+    expected_count: int | None = None  # number of samples in the published list
+    citation: ClassVar[str] = ""  # the paper
+    # unit of annotated boxes, for messages; pixels are of 224 x 224, or of each picture
     box_unit: ClassVar[Literal["fractions", "pixels", "picture"]] = "fractions"
-    mended: str = "folder"
+    mended: str = "folder"  # what messages about faults ask to mend
+    # known to be in the published list, below 16 pixels: odd, and no faults, if empty=negative
     has_tiny_objects: ClassVar[bool] = False
-    lists_every_file: ClassVar[bool] = True
-    understood: Sequence[str] = ()
-    oddities: Sequence[Problem] = ()
+    lists_every_file: ClassVar[bool] = True  # other files in its folders are faults, not just odd
+    understood: Sequence[str] = ()  # how the annotations were read, in a line each
+    oddities: Sequence[Problem] = ()  # what is odd about them
     media: Literal["check", "absent"] = "check"
     ids: IdList | None = None
     limit: int | None = None
-    least_samples: int = 1
-    rate: int = SAMPLE_RATE
+    least_samples: int = 1  # shorter clips are faults: the need of the model's front end, if known
+    rate: int = SAMPLE_RATE  # of the model's front end, in Hz; files at others are resampled
 
     def __init__(
         self,
@@ -128,12 +112,14 @@ class DatasetReader(ABC):
         if ids is not None:
             self.ids = read_ids(ids)
             self.mended += f" or {self.ids.path}"
-        self.truth_files: set[Path] = set()
+        self.truth_files: set[Path] = set()  # read beside the annotation; a run rests on them
         self._annotation = annotation
 
     @abstractmethod
     def parse(self, entry: dict[str, Any]) -> Sample:
         """Turn an entry of the annotation file into a sample, with audio length 0.
+
+        Without them, its picture is a group of its own with the one category, and weights are 1.
 
         Raises:
             KeyError, TypeError, ValueError: for a field that is missing, of another type, or
@@ -179,11 +165,7 @@ class DatasetReader(ABC):
         return ""
 
     def listed(self) -> list[Sample]:
-        """Return the samples of the annotation file, without a look at their files.
-
-        Raises:
-            DataError: when it cannot be read.
-        """
+        """Return the samples of the annotation file, without a look at their files."""
         return self._listing().samples
 
     def check(self) -> CheckedData:
@@ -200,30 +182,22 @@ class DatasetReader(ABC):
         return len(self.check().samples)
 
     def find_annotation(self) -> Path:
-        """Return the annotation file: the option's, or the first usual name that exists.
-
-        Raises:
-            DataError: when there is none.
-        """
+        """Return the annotation file: the option's, or the first usual name that exists."""
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder. Set data.root=<{self.name} folder>.")
         names = (self._annotation,) if self._annotation else self.annotation_names
-        path = next((self.root / name for name in names if (self.root / name).is_file()), None)
-        if path is None:
-            raise DataError(
-                f"{self.root}: holds no annotation file ({' or '.join(names)}). Is it the folder of"
-                f" {self.name}? Set data.root, or data.annotation=FILE for another name."
-            )
-        return path
+        for path in (self.root / Path(name).expanduser() for name in names):
+            if path.is_file():
+                return path
+        raise DataError(
+            f"{self.root}: holds no annotation file ({' or '.join(names)}). Is it the folder of"
+            f" {self.name}? Set data.root, or data.annotation=FILE for another name."
+        )
 
     def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
         """Return the annotation file and its entries, one for each sample.
 
         A file that ends in `.csv` is a table with a header; its entries hold texts alone.
-
-        Raises:
-            DataError: when the file is missing, is no JSON list of objects or CSV table, or is
-                empty.
         """
         path = self.find_annotation()
         is_table = path.suffix.lower() == ".csv"
@@ -237,10 +211,7 @@ class DatasetReader(ABC):
         return path, entries
 
     def require_folder(self, folder: Path, option: str, *, holds: str, instead: str = "") -> None:
-        """Raise a `DataError` where a folder is missing; `option` sets it, `instead` does without.
-
-        A wrong root then gives one message rather than one for each file.
-        """
+        """Raise a `DataError` where a folder is missing, in place of one for each file."""
         if not folder.is_dir():
             raise DataError(
                 f"{folder}: no such folder, where {self.name} has its {holds}. Set data.root to the"
@@ -257,15 +228,15 @@ class DatasetReader(ABC):
             try:
                 sample, annotated = self.parse(entry), self.annotated_boxes(entry)
             except (KeyError, TypeError, ValueError, IndexError) as error:
-                fault = f"entry {number}: {type(error).__name__}: {error}"
-                fault = str(error) if isinstance(error, EntryError) else fault
+                own = isinstance(error, EntryError)
+                fault = f"{error}" if own else f"entry {number}: {type(error).__name__}: {error}"
                 problems.append(Problem("annotations that cannot be read", f"#{number}", fault))
                 continue
             if sample.sample_id in boxes:
                 fault = f"entry {number} repeats an id"
                 problems.append(Problem("ids listed twice", sample.sample_id, fault))
                 continue
-            samples.append(sample)
+            samples.append(_with_defaults(sample))
             boxes[sample.sample_id] = annotated
         samples = self.complete(samples, annotation)
         return self._restricted(Listing(annotation, len(entries), samples, boxes, problems))
@@ -287,6 +258,17 @@ class DatasetReader(ABC):
             samples = first_pictures(samples, self.limit)
         boxes = {sample.sample_id: boxes[sample.sample_id] for sample in samples}
         return Listing(annotation, total - len(excluded), samples, boxes, problems, excluded)
+
+
+def _with_defaults(sample: Sample) -> Sample:
+    """A sample with what follows from the rest of it, where it is left out."""
+    return replace(
+        sample,
+        image_categories=sample.image_categories or (sample.category,),
+        image_group=sample.image_group or sample.sample_id,
+        box_weights=sample.box_weights or (1.0,) * len(sample.boxes),
+        mask_weights=sample.mask_weights or (1.0,) * len(sample.masks),
+    )
 
 
 def text_of(entry: dict[str, Any], field: str) -> str:

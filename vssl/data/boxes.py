@@ -25,9 +25,6 @@ def pixels_of(box: Sequence[float], *, full: float) -> Box:
     """Convert an annotated box to pixels of the evaluation size, clipped and rounded down.
 
     `full` is the side of the image in the box's unit: 1 for fractions, 224 for pixels.
-
-    Raises:
-        ValueError: when a number is NaN or infinite.
     """
     if not all(math.isfinite(value) for value in box):
         raise ValueError(f"the box {list(box)} holds NaN or infinity")
@@ -98,15 +95,14 @@ def guess_cause(annotated: Sequence[Annotated], unit: str) -> str:
         return f"{fault}; are they x, y, width and height rather than two corners?"
     if 2 * len(faulty) < len(annotated):
         return ""
-    if unit == "fractions" and 2 * far > len(faulty):
-        return f"{fault}; are they in pixels rather than fractions?"
     if unit == "pixels" and 2 * small > len(faulty):
         return f"{fault}; are they in fractions rather than pixels of {side}?"
-    if unit == "pixels" and 2 * far > len(faulty):
-        return f"{fault}; are they in pixels of the image files rather than of {side}?"
-    if unit == "picture" and 2 * far > len(faulty):
-        return f"{fault}; are they in pixels of pictures of another size?"
-    return fault
+    likely = {
+        "fractions": "pixels rather than fractions",
+        "pixels": f"pixels of the image files rather than of {side}",
+        "picture": "pixels of pictures of another size",
+    }[unit]
+    return f"{fault}; are they in {likely}?" if 2 * far > len(faulty) else fault
 
 
 def _fits_as_size(box: Annotated) -> bool:

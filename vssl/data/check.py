@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -109,11 +110,7 @@ class CheckedFile(NamedTuple, Generic[_Facts]):
 
 
 def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
-    """Check the ground truths and files of a test set by the reader's options.
-
-    Raises:
-        DataError: as `DatasetReader.check`.
-    """
+    """Check the ground truths and files of a test set by the reader's options."""
     if reader.empty == "negative":
         marked = [
             sample if sample.boxes or sample.masks else replace(sample, is_natural_negative=True)
@@ -131,7 +128,7 @@ def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
     bad = {fault.sample_id for fault in faults}
     whole: list[Sample] = []
     left_out: list[Sample] = []
-    silent = []
+    silent: list[Problem] = []
     for sample in listing.samples:
         image, sound = images.get(sample.image_path), sounds.get(sample.audio_path)
         found = _file_faults(reader, sample, image, sound) if image and sound else []
@@ -149,10 +146,7 @@ def check_listing(reader: DatasetReader, listing: Listing) -> CheckedData:
         (left_out if constant and reader.silent == "skip" else whole).append(sample)
     stops = bool(problems) and reader.missing == "error"
     problems += [Problem(kind, s.sample_id, s.sample_id) for s, kind in listing.excluded]
-    if reader.silent == "keep":
-        notes += silent
-    else:
-        problems += silent
+    (notes if reader.silent == "keep" else problems).extend(silent)
     notes += _duplicates(whole, images, sounds) + _incomplete(whole)
     heard = [sounds[sample.audio_path].facts for sample in whole if sample.audio_path in sounds]
     rates = Counter(each.rate for each in heard if each and each.rate != reader.rate)
@@ -227,19 +221,16 @@ def _check_files(
     pictures = list(dict.fromkeys(sample.image_path for sample in samples))
     clips = list(dict.fromkeys(sample.audio_path for sample in samples))
     with progress_bar(f"checking {reader.name}", len(pictures) + len(clips)) as advance:
-        images = dict(zip(pictures, each(_checked_by(check_image), pictures, advance), strict=True))
-        sounds = dict(zip(clips, each(_checked_by(inspect_audio), clips, advance), strict=True))
-    return images, sounds
+        images = each(partial(_checked, check_image), pictures, advance)
+        sounds = each(partial(_checked, inspect_audio), clips, advance)
+        return dict(zip(pictures, images, strict=True)), dict(zip(clips, sounds, strict=True))
 
 
-def _checked_by(inspect: Callable[[Path], _Facts]) -> Callable[[Path], CheckedFile[_Facts]]:
-    def checked(path: Path) -> CheckedFile[_Facts]:
-        try:
-            return CheckedFile(inspect(path), file_state(path), "")
-        except (ImageFileError, AudioFileError) as error:
-            return CheckedFile(None, None, str(error))
-
-    return checked
+def _checked(inspect: Callable[[Path], _Facts], path: Path) -> CheckedFile[_Facts]:
+    try:
+        return CheckedFile(inspect(path), file_state(path), "")
+    except (ImageFileError, AudioFileError) as error:
+        return CheckedFile(None, None, str(error))
 
 
 def _file_faults(
@@ -250,29 +241,23 @@ def _file_faults(
 ) -> list[Problem]:
     """Faults of a sample's two files."""
     faults = []
-
-    def fault(kind: str, text: str) -> None:
-        faults.append(Problem(kind, sample.sample_id, text))
-
-    def unusable(kind: str, path: Path, text: str) -> None:
-        there = is_there(path)
-        hint = "" if there else reader.hint(path)
-        fault(f"{'unreadable' if there else 'missing'} {kind}", f"{text}{hint and f'; {hint}'}")
-
-    if image.facts is None:
-        unusable("images", sample.image_path, image.fault)
-    path = sample.audio_path
-    if sound.facts is None:
-        unusable("audio files", path, sound.fault)
-        return faults
-    rate, length = sound.facts.rate, sound.facts.length
-    if rate != reader.rate and not reader.resample:
-        fault("audio at another rate", f"{path}: is at {rate} Hz, not {reader.rate}")
-    if length < reader.least_samples:
-        needs = f"the model's front end needs {reader.least_samples}"
-        text = f"{path}: is {length} samples long at {SAMPLE_RATE} Hz, and {needs}"
-        fault("too short audio files", text)
-    return faults
+    files = ("images", sample.image_path, image), ("audio files", sample.audio_path, sound)
+    for kind, path, file in files:
+        if file.facts is None:
+            there = is_there(path)
+            hint = "" if there else reader.hint(path)
+            text = f"{file.fault}{hint and f'; {hint}'}"
+            faults.append((f"{'unreadable' if there else 'missing'} {kind}", text))
+    if sound.facts is not None:
+        rate, length, needed = sound.facts.rate, sound.facts.length, reader.least_samples
+        if rate != reader.rate and not reader.resample:
+            text = f"{sample.audio_path}: is at {rate} Hz, not {reader.rate}"
+            faults.append(("audio at another rate", text))
+        if length < needed:
+            text = f"{sample.audio_path}: is {length} samples long at {SAMPLE_RATE} Hz, and the"
+            text += f" model's front end needs {needed}"
+            faults.append(("too short audio files", text))
+    return [Problem(kind, sample.sample_id, text) for kind, text in faults]
 
 
 def _duplicates(

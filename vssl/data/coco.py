@@ -34,9 +34,6 @@ def read_coco(path: Path) -> Content:
 
     The sound is the extra field `audio` of a picture. An annotation that cannot be read is a fault
     of its picture.
-
-    Raises:
-        DataError: when the file is no COCO file.
     """
     content = parsed(path, "JSON", json.loads)
     parts = ("images", "annotations")
@@ -146,16 +143,9 @@ def _kind(outline: Any) -> str:
 def draw_outline(outline: Any, size: tuple[int, int]) -> Grid:
     """Draw a COCO segmentation on the evaluation grid.
 
-    Each pixel of the grid takes the nearest one of the picture, see `to_grid`. Of a polygon a pixel
-    is in when its centre is, by the even-odd rule; several polygons are united.
-
-    Args:
-        outline: a list of polygons `[x, y, x, y, ...]`, or `{"size": [height, width], "counts":
-            list or text}`.
-        size: width and height of the picture.
-
-    Raises:
-        ValueError: when it is neither, or run lengths of another size.
+    Each pixel of the grid takes the nearest one of the picture, see `to_grid`. Of a polygon `[x, y,
+    x, y, ...]` a pixel is in when its centre is, by the even-odd rule; several are united. `size`
+    is the picture's width and height.
     """
     if isinstance(outline, dict):
         return to_grid(_decode_runs(outline, size))
@@ -214,11 +204,7 @@ def _decode_runs(outline: Mapping[str, Any], size: tuple[int, int]) -> Grid:
 
 
 def decode_counts(text: str) -> list[int]:
-    """Decode run lengths from pycocotools' text.
-
-    Raises:
-        ValueError: when it is cut off, or holds characters that cannot be.
-    """
+    """Decode run lengths from pycocotools' text."""
     counts: list[int] = []
     value = shift = 0
     for character in text:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, pairwise
 from typing import Any
@@ -14,11 +14,7 @@ from torch.utils.data import Sampler
 from vssl.core.errors import UsageError
 from vssl.data.dataset import AudioDataset, ImageDataset
 from vssl.data.loader import AHEAD, BatchLoader
-from vssl.frontends import FrontEnd
-from vssl.images import Transform
-from vssl.negatives.base import AudioCondition, Positive
 from vssl.negatives.plan import AudioPlan
-from vssl.types import Sample
 
 
 class UnpaddedBatchSampler(Sampler[list[int]]):
@@ -75,93 +71,66 @@ class UnpaddedBatchSampler(Sampler[list[int]]):
 
 
 class LocalizationDataModule(pl.LightningDataModule):
-    """Two loaders, read one after the other: the run's distinct audio inputs, then its images.
+    """One loader of the run's distinct audio inputs and, after them, of its images.
 
     So the networks encode each sound and each image once, whatever the number of audio conditions,
-    draws and devices. Without sounds to encode there is only the second loader. Reading ahead, the
-    second one begins while the last sounds are encoded.
+    draws and devices. Reading ahead, the images begin while the last sounds are encoded.
 
     Args:
-        samples: the run's samples.
+        images: the run's images.
+        sounds: its distinct audio inputs; None for a model without audio.
         plan: pairing of images and waveforms.
-        conditions: the negatives.
-        frontends: front end by audio condition; empty for a model without audio.
-        transform: of `ImageDataset`, as `prior_transform`.
         num_workers: threads that read ahead of the networks; with 0, torch's number of threads
             read a batch when it is asked for.
-        truth: of `ImageDataset`.
         wanted: positions of the samples to evaluate; None for all.
         known_sounds: positions of the distinct audio inputs whose encodings are known.
     """
 
     def __init__(
         self,
-        samples: Sequence[Sample],
+        images: ImageDataset,
+        sounds: AudioDataset | None,
         plan: AudioPlan,
-        conditions: Sequence[AudioCondition],
         *,
-        frontends: Mapping[str, FrontEnd],
-        transform: Transform | None,
-        prior_transform: Transform | None = None,
         batch_size: int = 16,
         audio_batch_size: int = 16,
         num_workers: int = 0,
-        truth: bool = False,
         wanted: Sequence[int] | None = None,
         known_sounds: Collection[int] = (),
     ) -> None:
         super().__init__()
-        self.samples = samples
-        self.plan = plan
-        self.conditions = {c.name: c for c in (Positive(), *conditions)}
-        self.frontends = frontends
-        self.transform = transform
-        self.prior_transform = prior_transform
-        self.batch_size = batch_size
-        self.audio_batch_size = audio_batch_size
-        self.num_workers = num_workers
-        self.truth = truth
-        self.wanted = wanted
-        self.known_sounds = set(known_sounds)
+        self._images, self._sounds, self._plan = images, sounds, plan
+        self._sizes = batch_size, audio_batch_size
+        self._num_workers = num_workers
+        self._wanted = wanted
+        self._known_sounds = set(known_sounds)
 
-    @property
-    def uses_audio(self) -> bool:
-        """Whether there is an audio loader before the image loader."""
-        return bool(self.frontends) and len(self.known_sounds) < len(self.plan.distinct)
-
-    def test_dataloader(self) -> list[BatchLoader[Any]]:
-        """The audio loader, if any, and the image loader."""
-        trainer, size = self.trainer, self.batch_size
-        rank, processes, pinned = 0, 1, False
+    def test_dataloader(self) -> BatchLoader[Any]:
+        """Load batches of sounds, if any are to be encoded, and of images."""
+        trainer, images, sounds = self.trainer, self._images, self._sounds
+        size, audio_size = self._sizes
+        rank, processes = 0, 1
+        threads = ThreadPoolExecutor(self._num_workers) if self._num_workers else None
+        readers: list[Any] = [images] if sounds is None else [images, sounds]
+        for each in readers:
+            each.threads = threads
         if trainer is not None:
             rank, processes = trainer.global_rank, trainer.world_size
-            pinned = trainer.strategy.root_device.type == "cuda"
-        threads = ThreadPoolExecutor(self.num_workers) if self.num_workers else None
-        ahead = AHEAD if threads else 0
-        images = ImageDataset(
-            self.samples, self.plan, self.transform, self.prior_transform, truth=self.truth
-        )
-        images.threads, images.pinned = threads, pinned
+            for each in readers:
+                each.pinned = trainer.strategy.root_device.type == "cuda"
         shares = [
             UnpaddedBatchSampler(
-                len(images), size, rank=each, world_size=processes, wanted=self.wanted
+                len(images), size, rank=n, world_size=processes, wanted=self._wanted
             )
-            for each in range(processes)
+            for n in range(processes)
         ]
-        last = BatchLoader(images.__getitem__, shares[rank], ahead=ahead)
-        loaders: list[BatchLoader[Any]] = [last]
-        if self.uses_audio:
+        batches: list[tuple[Any, list[int]]] = [(images, batch) for batch in shares[rank]]
+        if sounds is not None and len(self._known_sounds) < len(sounds):
             done = [number for share in shares for batch in share for number in batch]
-            audio = AudioDataset(self.samples, self.plan, self.conditions, self.frontends)
-            audio.threads, audio.pinned = threads, pinned
-            batches = UnpaddedBatchSampler(
-                len(audio),
-                self.audio_batch_size,
-                rank=rank,
-                world_size=processes,
-                parts=self.plan.parts,
-                wanted=set(np.unique(self.plan.index[done]).tolist()) - self.known_sounds,
-            )
-            first = BatchLoader(audio.__getitem__, batches, ahead=ahead, following=last)
-            loaders.insert(0, first)
-        return loaders
+            heard = set(np.unique(self._plan.index[done]).tolist()) - self._known_sounds
+            own = UnpaddedBatchSampler(
+                len(sounds), audio_size, rank=rank, world_size=processes,
+                parts=self._plan.parts, wanted=heard,
+            )  # fmt: skip
+            batches = [(sounds, batch) for batch in own] + batches
+        return BatchLoader(lambda batch: batch[0][batch[1]], batches, ahead=AHEAD if threads else 0)

@@ -20,14 +20,8 @@ class Synthetic(IS3):
     Args:
         cache: folder of the generated files.
         name: the test set's name; None names it after split, difficulty and noise.
-        version: version of the generator that the configuration expects.
-        ids: as of `DatasetReader`, like `limit`.
-        options: fields of `vssl.data.synthetic.generate.SceneSet`: `scenes`, `seed`, `split`,
-            `difficulty`, `snr`.
-
-    Raises:
-        DataError: when this vssl has another version of the generator, or for a value that
-            `SceneSet` refuses.
+        version: version of the generator that the configuration expects; another is an error.
+        options: fields of `vssl.data.synthetic.generate.SceneSet`.
     """
 
     name = "synthetic"
@@ -74,7 +68,6 @@ class Synthetic(IS3):
         if "classes" not in entry:
             return super().parse(entry)
         image = text_of(entry, "image")
-        boxes = tuple(pixels_of(box, full=EVALUATION_SIZE) for box in entry["gt_box"])
         return Sample(
             sample_id=Path(image).stem,
             image_path=self.image_folder / image,
@@ -82,8 +75,7 @@ class Synthetic(IS3):
             category=text_of(entry, "class"),
             image_categories=tuple(entry["classes"]),
             image_group=text_of(entry, "group"),
-            boxes=boxes,
-            box_weights=(1.0,) * len(boxes),
+            boxes=tuple(pixels_of(box, full=EVALUATION_SIZE) for box in entry["gt_box"]),
         )
 
     def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:

@@ -35,10 +35,8 @@ class Extended(DatasetReader):
     A subclass has the reader of the test set as its second base.
 
     Args:
-        args: as of the test set.
         pairs: the csv, absolute or below `root`; None takes the first usual name that exists.
         same_class: `skip` leaves out the pairs whose sound has the class of the picture.
-        options: as of the test set.
     """
 
     pair_names: ClassVar[tuple[str, ...]]
@@ -62,14 +60,10 @@ class Extended(DatasetReader):
         self._pairs = pairs
 
     def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
-        """Return the annotation file, and its entries before those of the pairs.
-
-        Raises:
-            DataError: when either file is missing or cannot be read.
-        """
+        """Return the annotation file, and its entries before those of the pairs."""
         annotation, entries = super().read_entries()
         names = (self._pairs,) if self._pairs else self.pair_names
-        path = next((self.root / name for name in names if (self.root / name).is_file()), None)
+        path = next(filter(Path.is_file, (self.root / name for name in names)), None)
         if path is None:
             raise DataError(
                 f"{self.root}: holds no list of pairs ({' or '.join(names)}). Put SLAVC's there,"
@@ -96,7 +90,6 @@ class Extended(DatasetReader):
             sample_id=f"{video}+{audio}",
             image_path=self.image_folder / f"{video}{self.image_suffix}",
             audio_path=self.audio_folder / f"{audio}{self.audio_suffix}",
-            image_categories=("",),
             image_group=video,
             flags=(("extended", "own_sound" if video == audio else "mismatched"),),
             is_natural_negative=True,

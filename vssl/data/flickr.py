@@ -55,11 +55,7 @@ class FlickrSoundNet(DatasetReader):
         self.box_folder = self.root / box_folder
 
     def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
-        """Return the list of ids, and an entry with the id and its boxes for each.
-
-        Raises:
-            DataError: when the list cannot be read or is empty, or a folder is missing.
-        """
+        """Return the list of ids, and an entry with each."""
         path = self.find_annotation()
         rows = parsed(path, "CSV", lambda text: [*csv.reader(io.StringIO(text))])
         ids = [row[0].strip().removesuffix(".jpg") for row in rows if row and row[0].strip()]
@@ -79,8 +75,6 @@ class FlickrSoundNet(DatasetReader):
             image_path=self.image_folder / f"{sample_id}.jpg",
             audio_path=self.audio_folder / f"{sample_id}.wav",
             category=sample_id,
-            image_categories=(sample_id,),
-            image_group=sample_id,
             boxes=tuple(boxes),
             box_weights=(_VOTE,) * len(boxes),
         )

@@ -31,7 +31,10 @@ _TOGETHER = " + "  # between the categories that one sound has
 _SLACK = 0.01  # share of a side by which a box may reach beyond its picture unnoticed
 _NO_MASK = b""  # a mask that marks nothing of the evaluation grid, and something in its file
 
+_TURNED = "; is it turned by its orientation tag?"
+
 _Result = TypeVar("_Result")
+_Size = tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -56,7 +59,6 @@ class Folder(DatasetReader):
     docs/own-data.md has the formats.
 
     Args:
-        root: its folder.
         image_folder: folder of the pictures below `root`; None takes the first of `images`,
             `frames`, `image` and `pictures` that exists, else `root`. Names of files may also
             begin at `root`.
@@ -67,7 +69,6 @@ class Folder(DatasetReader):
         annotators: `union` marks what any annotator marked. `votes` is Flickr-SoundNet's rule: the
             sum of the votes over 2, at most 1; what the only annotator of a sample marks counts 1.
             `auto` takes votes where a table has a column `annotator`.
-        options: of every reader.
     """
 
     name = "folder"
@@ -119,13 +120,12 @@ class Folder(DatasetReader):
         if annotated.faults:
             raise EntryError("; ".join(annotated.faults))
         boxes = tuple(pixels_of(box, full=1.0) for box in found.boxes)
-        categories = annotated.categories or [""]
         return Sample(
             sample_id=found.sample_id,
             image_path=found.image,
             audio_path=found.audio,
-            category=_TOGETHER.join(categories),
-            image_categories=tuple(categories),
+            category=_TOGETHER.join(annotated.categories),
+            image_categories=tuple(annotated.categories),
             image_group=annotated.group or found.picture,
             boxes=boxes,
             box_weights=(found.weight,) * len(boxes),
@@ -199,11 +199,7 @@ class Folder(DatasetReader):
         return cause
 
     def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
-        """Return the annotation file and what it says of each sample, with the files found.
-
-        Raises:
-            DataError: when there is none, or more than one, or it is of no known format.
-        """
+        """Return the annotation file and what it says of each sample, with the files found."""
         if self._read is None:
             path = self._find_annotation()
             is_table = path.suffix.lower() in _TABLES
@@ -219,19 +215,11 @@ class Folder(DatasetReader):
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder. Set data.root=<your folder>.")
         if self._annotation is not None:
-            path = self.root / Path(self._annotation).expanduser()
-            if not path.is_file():
-                raise DataError(f"{path}: no such file (data.annotation)")
-            if path.suffix.lower() not in (*_TABLES, ".json"):
-                raise DataError(f"{path}: expected a .csv, .tsv or .json file (data.annotation)")
-            return path
+            return self.find_annotation()
         for folder in (self.root, self.root / "annotations"):
             there = sorted(folder.iterdir()) if folder.is_dir() else []
-            paths = [
-                path
-                for path in there
-                if path.suffix.lower() in (*_TABLES, ".json") and not path.name.startswith(".")
-            ]
+            known = [path for path in there if path.suffix.lower() in (*_TABLES, ".json")]
+            paths = [path for path in known if not path.name.startswith(".")]
             if len(paths) == 1:
                 return paths[0]
             if paths:
@@ -285,8 +273,14 @@ class Folder(DatasetReader):
         _name(entries, [self.image_folder, self.root])
         sizes = {}
         if stated_pixels or (kind == "boxes" and self.boxes == "pixels"):
-            sizes = _mapped(image_size, {entry.image: None for entry in entries})
-            self.oddities = [*_other_sizes(path, entries, sizes)]
+            sizes = _mapped(image_size, dict.fromkeys(entry.image for entry in entries))
+            words = f"in {path.name}"
+            files = [(e, e.image, sizes[e.image], words, e.annotated.size) for e in entries]
+            self.oddities = _other_shapes("pictures of another shape than annotated", files)
+        what = "box" if kind == "boxes" else "segmentation" if stated_pixels else "mask"
+        for sample in content.samples:
+            lacking = [r for r in sample.regions if not (r.box if what == "box" else r.outline)]
+            sample.faults += [f"{region.where}: has no {what}" for region in lacking]
         if kind == "boxes":
             pixels = stated_pixels or self.boxes == "pixels"
             for entry in entries:
@@ -310,8 +304,8 @@ class Folder(DatasetReader):
     def _truth_in_words(self, kind: str, *, votes: bool, coco: bool) -> str:
         unit = "pixels of the picture" if coco or self.boxes == "pixels" else "fractions"
         text = f"ground truth: boxes in {unit}" if kind == "boxes" else "ground truth: masks"
-        several = ", votes / 2 of several annotators (data.annotators=votes)"
-        return text + (several if votes else ", the union of all objects of a sample")
+        several = "votes / 2 of several annotators (data.annotators=votes)"
+        return f"{text}, {several if votes else 'the union of all objects of a sample'}"
 
     def _audio_of(self, sample: Annotated, image: Path) -> Path:
         """A sample's sound: the one it names, or that of its picture's name."""
@@ -336,11 +330,7 @@ class Folder(DatasetReader):
         in_pixels: bool,
         coco: bool,
     ) -> None:
-        """Refuse boxes that are all of another kind than they should be.
-
-        Raises:
-            DataError: with the kind that they seem to be.
-        """
+        """Refuse boxes that are all of another kind than they should be."""
         raw = [r.box for e in entries for r in e.annotated.regions if r.box is not None]
         if in_pixels and raw and all(-0.5 <= value <= 1.5 for box in raw for value in box):
             remedy = "Multiply them by width and height." if coco else "Set data.boxes=fractions."
@@ -375,26 +365,26 @@ class Folder(DatasetReader):
         masks = _mapped(_read_mask_file, dict.fromkeys(paths.values()))
         for entry in entries:
             for region in entry.annotated.regions:
-                if not region.outline:
-                    entry.annotated.faults.append(f"{region.where}: has no mask")
-                    continue
-                mask = masks[paths[region.outline]]
+                mask = masks[paths[region.outline]] if region.outline else None
                 if isinstance(mask, str):
                     entry.annotated.faults.append(f"{region.where}: {mask}")
                 elif mask is not None:
                     entry.masks.append(mask)
         self.truth_files = set(paths.values())
         sizes = _mapped(image_size, {**dict.fromkeys(e.image for e in entries), **masks})
-        self.oddities = list(_other_shapes(entries, paths, sizes))
+        files = [
+            (entry, path, size, f"and {entry.image.name} is", sizes[entry.image])
+            for entry in entries
+            for region in entry.annotated.regions
+            if region.outline and (size := sizes[path := paths[region.outline]])
+            if size[0] != size[1]  # a square one was stretched, as it will be
+        ]
+        self.oddities = _other_shapes("masks of another shape than their picture", files)
 
 
-def _add_boxes(entry: _Entry, size: tuple[int, int] | None, *, in_pixels: bool) -> None:
+def _add_boxes(entry: _Entry, size: _Size | None, *, in_pixels: bool) -> None:
     """Bring the boxes of a sample to fractions of its picture."""
-    regions = entry.annotated.regions
-    for region in regions:
-        if region.box is None:
-            entry.annotated.faults.append(f"{region.where}: has no box")
-    boxes = [region.box for region in regions if region.box is not None]
+    boxes = [region.box for region in entry.annotated.regions if region.box is not None]
     width = height = 1.0
     if in_pixels and boxes:
         # of a picture that cannot be read the check says so; its boxes are no fault beside that
@@ -408,9 +398,7 @@ def _reaches_beyond(box: Sequence[float]) -> bool:
     return min(box) < -_SLACK or max(box) > 1 + _SLACK
 
 
-def _beyond(
-    entries: Sequence[_Entry], sizes: dict[Path, tuple[int, int] | None]
-) -> Iterator[Problem]:
+def _beyond(entries: Sequence[_Entry], sizes: Mapping[Path, _Size | None]) -> Iterator[Problem]:
     """Samples with a box beyond their picture, which is cut there; of far ones the check says."""
     kind = "boxes that reach beyond their picture, and are cut at its edge"
     for entry in entries:
@@ -421,19 +409,17 @@ def _beyond(
             text = f"{entry.sample_id}: [{shown}] ({region.where})"
             if size := entry.annotated.size or sizes.get(entry.image):
                 text += f", and the picture is {size[0]} x {size[1]}"
-                fits = region.box[2] <= size[1] and region.box[3] <= size[0]
-                text += "; is it turned by its orientation tag?" if fits else ""
+                text += _TURNED if region.box[2] <= size[1] and region.box[3] <= size[0] else ""
             yield Problem(kind, entry.sample_id, text)
             break
 
 
-def _drawn(entry: _Entry, size: tuple[int, int] | None) -> list[Mask]:
+def _drawn(entry: _Entry, size: _Size | None) -> list[Mask]:
     """Draw COCO's segmentations of a sample; what cannot be drawn is a fault of it."""
     size = entry.annotated.size or size
     masks = []
     for region in entry.annotated.regions:
         if region.outline is None:
-            entry.annotated.faults.append(f"{region.where}: has no segmentation")
             continue
         if size is None:  # the check says that there is no such picture
             masks.append(_NO_MASK)
@@ -487,41 +473,17 @@ def _below(path: Path, folders: Sequence[Path]) -> str:
     return without_suffix(text).strip("/")
 
 
-def _other_sizes(
-    path: Path, entries: Sequence[_Entry], sizes: dict[Path, tuple[int, int] | None]
-) -> Iterator[Problem]:
-    """Pictures of another shape than the annotation file says."""
-    for entry in entries:
-        stated, size = entry.annotated.size, sizes[entry.image]
-        if stated and size and _differ_in_shape(stated, size):
-            text = f"{entry.image}: is {size[0]} x {size[1]}, in {path.name}"
-            text += f" {stated[0]} x {stated[1]}{_turned(stated, size)}"
-            yield Problem("pictures of another shape than annotated", entry.sample_id, text)
-
-
 def _other_shapes(
-    entries: Sequence[_Entry],
-    paths: Mapping[str, Path],
-    sizes: Mapping[Path, tuple[int, int] | None],
-) -> Iterator[Problem]:
-    """Mask files of another shape than their picture; a square one was stretched, as it will be."""
-    for entry in entries:
-        for region in entry.annotated.regions:
-            path = paths.get(region.outline or "")
-            own, size = path and sizes[path], sizes[entry.image]
-            if not own or not size or own[0] == own[1] or not _differ_in_shape(own, size):
-                continue
-            text = f"{path}: is {own[0]} x {own[1]}, and {entry.image.name} is"
-            text += f" {size[0]} x {size[1]}{_turned(own, size)}"
-            yield Problem("masks of another shape than their picture", entry.sample_id, text)
-
-
-def _differ_in_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    return abs(one[0] * other[1] - one[1] * other[0]) > max(*one, *other)
-
-
-def _turned(one: tuple[int, int], other: tuple[int, int]) -> str:
-    return "; is it turned by its orientation tag?" if one == other[::-1] else ""
+    kind: str, files: Iterable[tuple[_Entry, Path, _Size | None, str, _Size | None]]
+) -> list[Problem]:
+    """Files whose size has another shape than a second one, in words that stand between both."""
+    found = []
+    for entry, path, own, words, other in files:
+        if own and other and abs(own[0] * other[1] - own[1] * other[0]) > max(*own, *other):
+            text = f"{path}: is {own[0]} x {own[1]}, {words} {other[0]} x {other[1]}"
+            text += _TURNED if own == other[::-1] else ""
+            found.append(Problem(kind, entry.sample_id, text))
+    return found
 
 
 def _mapped(work: Callable[[Path], _Result], paths: Iterable[Path]) -> dict[Path, _Result]:

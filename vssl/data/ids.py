@@ -34,10 +34,6 @@ def read_ids(path: str | Path) -> IdList:
     A file that ends in `.csv` is a table with a header and a column `sample_id`, `file`, `video` or
     `id`, of which the first of these counts. Any other file has an id a line; empty lines, and
     those that begin with `#`, are left out.
-
-    Raises:
-        UsageError: for a file that is missing, is no text in UTF-8, lacks the column, or lists
-            nothing.
     """
     path = Path(path).expanduser()
     try:
@@ -99,9 +95,8 @@ def shown_name(
 ) -> str:
     """Name a test set, or the part of it that is evaluated, in folders, tables and loggers.
 
-    With a list of ids also the number of ids and the first digits of the file's sha256. A file that
-    cannot be read is named alone: the reader has the error. Of `options`, the test set's, those of
-    `PART_WORDS` are named.
+    A list of ids that cannot be read is named alone: the reader has the error. Of `options`, the
+    test set's, those of `PART_WORDS` are named.
 
     Example:
         >>> shown_name("vggss", ids=None, limit=20, options={"subset": "clean"})

@@ -32,12 +32,8 @@ class IS3(DatasetReader):
     that are not there, as in SSLalignment's lists, the last part counts.
 
     Args:
-        root: folder of the test set.
-        image_folder: folder of the images below `root`.
-        audio_folder: folder of the sounds.
         mask_folder: folder of the masks, `<name>.jpg` or `<name>.png` for each sample.
         truth: `boxes` of the list, or `masks`, by the rule of `vssl.data.mask_files.truth_masks`.
-        options: as of `DatasetReader`.
     """
 
     name = "is3"
@@ -67,11 +63,7 @@ class IS3(DatasetReader):
         self.truth = truth
 
     def read_entries(self) -> tuple[Path, list[dict[str, Any]]]:
-        """Return the annotation file and its entries.
-
-        Raises:
-            DataError: as of `DatasetReader`, or where masks are wanted and their folder is missing.
-        """
+        """Return the annotation file and its entries."""
         path, entries = super().read_entries()
         if self.truth == "masks":
             boxes = " data.truth=boxes does without masks."
@@ -101,10 +93,8 @@ class IS3(DatasetReader):
             image_categories=tuple(dict.fromkeys((*words, sounding))),
             image_group=group,
             boxes=boxes,
-            box_weights=(1.0,) * len(boxes),
             image_sources=2,
             masks=masks,
-            mask_weights=(1.0,) * len(masks),
         )
 
     def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
@@ -118,9 +108,6 @@ class IS3(DatasetReader):
 
         The samples of the file of classes count, too. If a sample of a picture is not listed, its
         class is unknown: then every class that resembles one of the picture's words is added.
-
-        Raises:
-            DataError: when the file of classes cannot be read.
         """
         categories: dict[str, list[str]] = defaultdict(list)  # by image group
         for sample in samples:
@@ -142,9 +129,6 @@ class IS3(DatasetReader):
 
 def split_name(stem: str) -> tuple[str, tuple[str, ...], str]:
     """Split an IS3 file name into picture, the words for its objects, and the sounding class.
-
-    Raises:
-        ValueError: when the name has less than two words and a class.
 
     Example:
         >>> split_name("fireworks_subwaytrain_10415_firework")

@@ -43,20 +43,18 @@ class SampleList(DatasetReader):
         image, audio = text_of(entry, "image_path"), text_of(entry, "audio_path")
         known = {name: text_of(entry, name) for name in ("sample_id", "category", "image_group")
                  if name in entry}  # fmt: skip
-        sample_id = known.get("sample_id") or Path(image).stem
-        category = known.get("category", "")
         boxes = tuple(pixels_of(box, full=EVALUATION_SIZE) for box in entry["boxes"])
         masks = tuple(map(bytes.fromhex, entry.get("masks") or ()))
-        categories = entry.get("image_categories") or [category]
+        categories = entry.get("image_categories") or ()
         if isinstance(categories, str):
             raise TypeError(f"`image_categories` is {categories!r}, not a list")
         return Sample(
-            sample_id=sample_id,
+            sample_id=known.get("sample_id") or Path(image).stem,
             image_path=self.root / image,
             audio_path=self.root / audio,
-            category=category,
+            category=known.get("category", ""),
             image_categories=tuple(map(str, categories)),
-            image_group=known.get("image_group") or sample_id,
+            image_group=known.get("image_group", ""),
             boxes=boxes,
             box_weights=_weights(entry, "box_weights", len(boxes)),
             image_sources=int(entry.get("image_sources", 1)),
@@ -72,8 +70,8 @@ class SampleList(DatasetReader):
 
 def _weights(entry: dict[str, Any], name: str, count: int) -> tuple[float, ...]:
     kind = "boxes" if name == "box_weights" else "masks"
-    weights = tuple(map(float, entry.get(name) or [1.0] * count))
-    if len(weights) != count:
+    weights = tuple(map(float, entry.get(name) or ()))
+    if weights and len(weights) != count:
         raise ValueError(f"{len(weights)} `{name}` for {count} {kind}")
     if not all(0 < weight <= 1 for weight in weights):
         raise ValueError(f"`{name}` are {list(weights)}, not above 0 and up to 1")
@@ -81,11 +79,7 @@ def _weights(entry: dict[str, Any], name: str, count: int) -> tuple[float, ...]:
 
 
 def write_samples(samples: Iterable[Sample], folder: Path) -> str:
-    """Write a list of samples for `SampleList`; return the file's name, which tells its content.
-
-    Raises:
-        UsageError: when something of a sample cannot be written.
-    """
+    """Write a list of samples for `SampleList`; return the file's name, which tells its content."""
     entries = []
     for number, sample in enumerate(samples):
         if not isinstance(sample, Sample):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -50,28 +50,14 @@ class BatchReader:
 class BatchLoader(Generic[Batch]):
     """Batches in order, each read once.
 
-    Args:
-        read: gives the batch of some places.
-        batches: the places of each batch.
-        ahead: batches that are read before they are asked for; with 0 each is read on request.
-        following: loader that begins to read when all batches of this one are being read.
+    `read` gives the batch of some places. `ahead` batches are read by threads before they are asked
+    for; with 0 each is read on request.
     """
 
-    def __init__(
-        self,
-        read: Callable[[Any], Batch],
-        batches: Any,
-        *,
-        ahead: int = 0,
-        following: BatchLoader[Any] | None = None,
-    ) -> None:
+    def __init__(self, read: Callable[[Any], Batch], batches: Any, *, ahead: int = 0) -> None:
         self.batches = batches
         self._read = read
         self._ahead = ahead
-        self._following = following
-        self._left: Iterator[Any] = iter(())
-        self._begun: deque[Future[Batch]] = deque()
-        self._threads: Executor | None = None
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -80,22 +66,13 @@ class BatchLoader(Generic[Batch]):
         if not self._ahead:
             yield from map(self._read, self.batches)
             return
-        self.start()
+        left = iter(self.batches)
+        threads = ThreadPoolExecutor(self._ahead)
+        begun = deque(threads.submit(self._read, each) for each in islice(left, self._ahead))
         try:
-            while self._begun:
-                batch = self._begun.popleft().result()
-                self.start()
+            while begun:
+                batch = begun.popleft().result()
+                begun.extend(threads.submit(self._read, each) for each in islice(left, 1))
                 yield batch
-        finally:  # to begin anew, also where it was left early
-            self._begun.clear()
-            self._threads = None
-
-    def start(self) -> None:
-        """Begin to read as many batches as are allowed."""
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(max(1, self._ahead))
-            self._left = iter(self.batches)
-        for places in islice(self._left, self._ahead - len(self._begun)):
-            self._begun.append(self._threads.submit(self._read, places))
-        if self._following is not None and len(self._begun) < self._ahead:
-            self._following.start()
+        finally:  # also where it was left early
+            threads.shutdown(wait=False, cancel_futures=True)

@@ -52,11 +52,7 @@ def to_grid(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def truth_masks(path: Path) -> tuple[Mask, ...]:
-    """Read a mask file as a sample's ground truth: its mask, or none where it marks nothing.
-
-    Raises:
-        ImageFileError: as `read_whole_mask`.
-    """
+    """Read a mask file as a sample's ground truth: its mask, or none where it marks nothing."""
     mask = to_grid(read_whole_mask(path))
     return (encode_mask(mask),) if mask.any() else ()
 

@@ -45,7 +45,6 @@ class MusicDuet(DatasetReader):
         if len(numbers) != 2 or not video:
             raise ValueError(f"`{frame}` is not <video>_<second>_<frame>")
         classes = sorted({text_of(entry, f"class_{source}") for source in _SOURCES})
-        boxes = tuple(pixels_of(box, full=1.0) for box in self.annotated_boxes(entry))
         category = _AND.join(classes)
         return Sample(
             sample_id=frame,
@@ -53,9 +52,7 @@ class MusicDuet(DatasetReader):
             audio_path=self.audio_folder / f"{video}.wav",
             category=category,
             image_categories=tuple(dict.fromkeys((category, *classes))),
-            image_group=frame,
-            boxes=boxes,
-            box_weights=(1.0,) * len(boxes),
+            boxes=tuple(pixels_of(box, full=1.0) for box in self.annotated_boxes(entry)),
         )
 
     def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:

@@ -22,13 +22,7 @@ _MOST_HINTS = 20  # to look for near names in a large folder takes a while
 
 
 class NamedFiles:
-    """Files of one kind below a folder.
-
-    Args:
-        root: folder of the test set, below which names may begin too.
-        folder: folder of the files.
-        suffixes: those that a file of this kind can have, in small letters.
-    """
+    """Files of one kind, by their suffixes, below a folder; names may also begin at `root`."""
 
     def __init__(self, root: Path, folder: Path, suffixes: Collection[str]) -> None:
         self.folder = folder

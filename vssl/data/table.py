@@ -52,13 +52,8 @@ def read_table(path: Path) -> Content:
 
     Rows of one image and audio file are one sample. A row without box is one of a picture in which
     nothing sounds.
-
-    Raises:
-        DataError: when it is no such table.
     """
-    text = _read_text(path)
-    header = next((line for line in text.splitlines() if line.strip()), "")
-    separator = max(",;\t", key=header.count)
+    text, separator = read_text(path)
     rows = csv.reader(io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True)
     try:
         names = next((row for row in rows if any(row)), [])
@@ -95,11 +90,14 @@ def read_table(path: Path) -> Content:
     )
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> tuple[str, str]:
+    """Read a table's text; also what separates its cells: commas, semicolons or tabs."""
     try:
         data = path.read_bytes()
         wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))  # Excel's "Unicode text"
-        return data.decode("utf-16" if wide else "utf-8-sig")
+        text = data.decode("utf-16" if wide else "utf-8-sig")
+        header = next((line for line in text.splitlines() if line.strip()), "")
+        return text, max(",;\t", key=header.count)
     except OSError as error:
         raise DataError(f"{path}: not readable ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -202,7 +200,7 @@ class _Rows:
         outline = cells.get("mask") or None
         if not any(box) and outline is None:
             return None
-        region = Region(where, cells.get("category", ""), cells.get("annotator", ""), None, outline)
+        region = Region(where, cells.get("category", ""), None, outline)
         if any(box):
             x0, y0, x1, y1 = (
                 self._number(text, name) for text, name in zip(box, self.box_names, strict=True)

@@ -6,12 +6,11 @@ github.com/Bizilizi/VGGSounder, `vggsounder/data/vggsounder+background-music.csv
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 from vssl.core.errors import UsageError
-from vssl.negatives.labels import LabelTable, read_labels
+from vssl.negatives.labels import LabelTable, read_labels, table_rows
 
 _VIDEO_FLAGS = ("background_music", "voice_over", "static_image")
 _TRUTHS = {"True": "yes", "False": "no"}
@@ -69,31 +68,16 @@ def in_subset(flags: Flags, subset: str) -> bool:
 
 
 def read_vggsounder(path: Path) -> VGGSounder:
-    """Read VGGSounder's csv, as its repository or its package on PyPI holds it.
-
-    Raises:
-        UsageError: for a missing or unreadable file, missing columns, a flag that is not True or
-            False or differs between rows of a video, and as `vssl.negatives.labels.read_labels`.
-    """
-    labels = read_labels(path, key="data.flags")
+    """Read VGGSounder's csv, as its repository or its package on PyPI holds it."""
+    key = "data.flags, VGGSounder's vggsounder+background-music.csv"
+    labels = read_labels(path, key=key)
     videos: dict[str, Flags] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in _VIDEO_FLAGS if name not in (reader.fieldnames or ())]
-        if missing:
+    for where, row in table_rows(path, _VIDEO_FLAGS, key=key):
+        if odd := [name for name in _VIDEO_FLAGS if row[name] not in _TRUTHS]:
             raise UsageError(
-                f"{path}: lacks the columns {', '.join(missing)}. Is it VGGSounder's"
-                " vggsounder+background-music.csv (data.flags)?"
+                f"{where}: expected {odd[0]} to be True or False, but got {row[odd[0]]!r} ({key})"
             )
-        for row in reader:
-            sample, where = row["video_id"], f"{path}, line {reader.line_num}"
-            odd = [name for name in _VIDEO_FLAGS if row[name] not in _TRUTHS]
-            if odd:
-                raise UsageError(
-                    f"{where}: expected {odd[0]} to be True or False, but got {row[odd[0]]!r}"
-                    " (data.flags)"
-                )
-            flags = tuple((name, _TRUTHS[row[name]]) for name in _VIDEO_FLAGS)
-            if videos.setdefault(sample, flags) != flags:
-                raise UsageError(f"{where}: the flags of {sample} differ between rows (data.flags)")
+        sample, flags = row["video_id"], tuple((name, _TRUTHS[row[name]]) for name in _VIDEO_FLAGS)
+        if videos.setdefault(sample, flags) != flags:
+            raise UsageError(f"{where}: the flags of {sample} differ between rows ({key})")
     return VGGSounder(labels, videos)

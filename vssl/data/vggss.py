@@ -25,19 +25,12 @@ class VGGSS(DatasetReader):
     truncated; their union is the ground truth.
 
     Args:
-        root: its folder.
-        image_suffix: end of the images' names.
-        audio_suffix: end of the audio files' names.
         flags: VGGSounder's csv, which gives every sample the flags of
             `vssl.data.vggsounder.VGGSounder.flags`; None for no flags.
         subset: evaluates a part by these flags, see `vssl.data.vggsounder.in_subset`.
             `not_visible` makes natural negatives of its samples.
         not_visible: `negative` makes natural negatives of the samples whose own class is audible
             and not visible, beside those of any subset; `positive` keeps them as published.
-        options: as of `DatasetReader`.
-
-    Raises:
-        UsageError: for a file of flags that cannot be used, or flags that are missing.
     """
 
     name = "vggss"
@@ -88,10 +81,7 @@ class VGGSS(DatasetReader):
             image_path=self.image_folder / f"{sample_id}{self.image_suffix}",
             audio_path=self.audio_folder / f"{sample_id}{self.audio_suffix}",
             category=category,
-            image_categories=(category,),
-            image_group=sample_id,
             boxes=() if silent else boxes,
-            box_weights=() if silent else (1.0,) * len(boxes),
             flags=flags,
             is_natural_negative=silent,
         )
@@ -101,19 +91,10 @@ class VGGSS(DatasetReader):
         return [[float(value) for value in box] for box in entry["bbox"]]
 
     def complete(self, samples: Sequence[Sample], annotation: Path) -> list[Sample]:
-        """Check that the file of flags knows the samples.
-
-        Raises:
-            UsageError: when it knows none of them.
-        """
+        """Check that the file of flags knows the samples."""
         if self._flags is not None:
-            unknown = [s.sample_id for s in samples if s.sample_id not in self._flags.videos]
-            if samples and len(unknown) == len(samples):
-                raise UsageError(
-                    f"{self._flags_file}: knows none of the {len(samples)} samples, e.g. not"
-                    f" {unknown[0]}. Is it VGGSounder's csv (data.flags)?"
-                )
-            if unknown:
+            ids = [sample.sample_id for sample in samples]
+            if unknown := self._flags.labels.lacking(ids, key="data.flags"):
                 _log.info(
                     "%s: lacks %d of %d samples, e.g. %s; their flag own_class is"
                     " not_in_vggsounder",

@@ -58,15 +58,7 @@ def clip_of(name: str) -> tuple[str, int] | None:
 
 
 class VideoFolder:
-    """The videos below a folder, whatever its sub-folders; hidden files are left out.
-
-    Attributes:
-        root: the folder.
-        paths: the videos, in alphabetical order.
-
-    Raises:
-        DataError: when there is no such folder, or no video in it.
-    """
+    """The videos below a folder, whatever its sub-folders; hidden files are left out."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -10,7 +10,7 @@ from pathlib import Path
 from vssl.audio import clip_at, inspect_audio, read_clip
 from vssl.audio.containers import opened_sound
 from vssl.config.build import build_reader
-from vssl.config.compose import given_config
+from vssl.config.compose import composed_config
 from vssl.config.settings import DataSettings
 from vssl.core.errors import UsageError
 from vssl.images import Pixels, decode_image, image_size, is_image, read_bytes
@@ -65,7 +65,7 @@ def read_scenes(words: Sequence[str] = ()) -> list[list[Sample]]:
     """
     embedded = not any(word.startswith("data=") for word in words)
     few = f"data.scenes={_SCENES}" if embedded else f"data.limit={2 * _SCENES}"
-    config = given_config("evaluate", [*words, few])
+    config = composed_config("evaluate", [*words, few])
     groups: dict[str, list[Sample]] = {}
     for sample in build_reader(DataSettings.of(config.data)).listed():
         groups.setdefault(sample.image_group or sample.sample_id, []).append(sample)

@@ -27,7 +27,7 @@ class RecordWriter(pl.Callback):
 
     Memory stays flat for any number of samples: one shard is written, by a thread beside the
     networks, while the next one grows. A killed run loses at most `seconds` of work, an interrupted
-    one nothing. Samples in earlier shards, at the positions `recorded`, are not written again.
+    one nothing.
 
     Maps out of the model's range end the run; `names` are of all samples, for messages. The first
     batch is written at once, so that a faulty model runs no longer.
@@ -39,13 +39,11 @@ class RecordWriter(pl.Callback):
         shards: Shards,
         *,
         names: Sequence[str],
-        recorded: Sequence[int] = (),
         seconds: float = 30.0,
     ) -> None:
         self._collector, self._localizer = module.collector, module.localizer
         self._shards = shards
         self._names = names
-        self._recorded = torch.tensor(list(recorded), dtype=torch.int64)
         self._seconds = seconds
         self._written = -math.inf
         self._thread = ThreadPoolExecutor(1)
@@ -89,10 +87,7 @@ class RecordWriter(pl.Callback):
     ) -> None:
         names, localizer = [self._names[n] for n in index.tolist()], self._localizer
         check_map_range(maps, localizer.model.value_range, names, model=localizer.name)
-        new = ~torch.isin(index, self._recorded)
-        if new.any():
-            seen = None if object_maps is None else object_maps[new]
-            self._shards.write(index[new], maps[new], seen)
+        self._shards.write(index, maps, object_maps)
 
 
 class OpenBar(pl.Callback):
@@ -118,20 +113,21 @@ class OpenBar(pl.Callback):
 
 
 class LoaderProgress(OpenBar, ProgressBar):
-    """A bar for each loader in turn; it counts sounds or images, not batches."""
+    """A bar for the sounds, then one for the images; it counts them, not batches."""
 
     def disable(self) -> None:
         """Draw nothing: in processes but the first."""
         show_progress(False)
 
     def on_test_batch_start(
-        self, trainer: Any, pl_module: object, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: Any, pl_module: object, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        """Open the bar of a loader."""
-        if batch_idx == 0:
-            batches = trainer.test_dataloaders[dataloader_idx].batches
+        """Open the bar of the sounds or the images with their first batch."""
+        batches = trainer.test_dataloaders.batches
+        data = batches[batch_idx][0]
+        if batch_idx == 0 or data is not batches[batch_idx - 1][0]:
             name = "sounds" if isinstance(batch, list) else "images"
-            self.open_bar(name, sum(map(len, batches)))
+            self.open_bar(name, sum(len(places) for each, places in batches if each is data))
 
     def on_test_batch_end(
         self, trainer: object, pl_module: object, outputs: object, batch: Any, *_: Any, **__: Any

@@ -134,10 +134,9 @@ def _read_table(path: Path, length: int) -> npt.NDArray[np.float32] | None:
         with path.open("rb") as file:
             file.seek(-_CHECK_BYTES, os.SEEK_END)
             end, check = file.tell(), int.from_bytes(file.read(), "little")
-        if values.dtype != np.float32 or len(values) != length:
+        whole = end == values.offset + values.nbytes and check == zlib.crc32(values.data)
+        if values.dtype != np.float32 or len(values) != length or not whole:
             raise ValueError("not the table that was written")
-        if end != values.offset + values.nbytes or check != zlib.crc32(values.data):
-            raise ValueError("not whole")
     except FileNotFoundError:
         return None
     except Exception as error:  # NumPy's parser of headers raises what Python's parsers raise

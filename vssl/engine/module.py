@@ -107,9 +107,7 @@ class LocalizationModule(pl.LightningModule):
         self._audio_table = AudioTable(sounds)
         self._encoded_audio: torch.Tensor | None = None
 
-    def test_step(
-        self, batch: list[AudioBatch] | ImageBatch, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
+    def test_step(self, batch: list[AudioBatch] | ImageBatch, batch_idx: int) -> None:
         """Encode audio inputs, or localize in a batch of images."""
         if isinstance(batch, ImageBatch):
             found = self.localizer.native_maps(batch, self._audio_features(batch), self.tables)

@@ -15,33 +15,20 @@ Example:
     ((1, 16000), True)
 """
 
-from vssl.negatives.base import AudioCondition, ClipCondition, Positive, ReadClip
-from vssl.negatives.gain import Gain
-from vssl.negatives.manifest import MANIFEST, ManifestError, read_manifest, write_manifest
-from vssl.negatives.mixed import Mixed
-from vssl.negatives.noise import Noise
-from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.plan import AudioPlan, make_plan
-from vssl.negatives.reversed import Reversed
-from vssl.negatives.silence import Silence
-from vssl.negatives.swapped import Swapped
-
-__all__ = [
-    "MANIFEST",
-    "AudioCondition",
-    "AudioPlan",
-    "ClipCondition",
-    "Gain",
-    "ManifestError",
-    "Mixed",
-    "Noise",
-    "Offscreen",
-    "Positive",
-    "ReadClip",
-    "Reversed",
-    "Silence",
-    "Swapped",
-    "make_plan",
-    "read_manifest",
-    "write_manifest",
-]
+from vssl.negatives.base import AudioCondition as AudioCondition
+from vssl.negatives.base import ClipCondition as ClipCondition
+from vssl.negatives.base import Positive as Positive
+from vssl.negatives.base import ReadClip as ReadClip
+from vssl.negatives.gain import Gain as Gain
+from vssl.negatives.manifest import MANIFEST as MANIFEST
+from vssl.negatives.manifest import ManifestError as ManifestError
+from vssl.negatives.manifest import read_manifest as read_manifest
+from vssl.negatives.manifest import write_manifest as write_manifest
+from vssl.negatives.mixed import Mixed as Mixed
+from vssl.negatives.noise import Noise as Noise
+from vssl.negatives.offscreen import Offscreen as Offscreen
+from vssl.negatives.plan import AudioPlan as AudioPlan
+from vssl.negatives.plan import make_plan as make_plan
+from vssl.negatives.reversed import Reversed as Reversed
+from vssl.negatives.silence import Silence as Silence
+from vssl.negatives.swapped import Swapped as Swapped

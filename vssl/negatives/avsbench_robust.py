@@ -7,7 +7,6 @@ Source: Li et al., Do Audio-Visual Segmentation Models Truly Segment Sounding Ob
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from vssl.core.checks import check_choice
 from vssl.core.errors import UsageError
 from vssl.core.randomness import generator_for
 from vssl.negatives.base import AudioCondition, ReadClip, check_draws
+from vssl.negatives.labels import table_rows
 from vssl.negatives.offscreen import Offscreen
 from vssl.types import SAMPLE_RATE, AudioClip, AudioRequest, Sample
 
@@ -36,12 +36,8 @@ class ReleasedNoise(AudioCondition):
     noise is as long as the image's own clip, at the front end's rate.
 
     Args:
-        draws: number of noise waveforms.
         per: `sample` draws for each sound file, which the frames of a video share, as released;
             `draw` shares a waveform among all samples of a draw.
-
-    Raises:
-        UsageError: for a bad option.
 
     Example:
         >>> noise = ReleasedNoise()
@@ -96,10 +92,6 @@ class OffscreenGroup(Offscreen):
         table: csv table with the columns `class` and `group` in place of `groups`; a class may have
             several rows.
         avoid: groups that are not drawn for a group, as music for a human voice.
-        draws: number of choices per image.
-
-    Raises:
-        UsageError: when `draws` is below 1, or the table cannot be used.
 
     Example:
         >>> def sample(name):
@@ -163,16 +155,7 @@ def _first_of_sound(samples: Sequence[Sample]) -> dict[str, str]:
 
 def _read_groups(path: Path) -> dict[str, set[str]]:
     """The groups of each class in a csv table with the columns `class` and `group`."""
-    key = "negatives.offscreen.table"
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file ({key})")
     found: dict[str, set[str]] = defaultdict(set)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for row in csv.DictReader(file, strict=True):
-                found[row["class"]].add(row["group"])
-    except (UnicodeDecodeError, csv.Error, KeyError) as error:
-        raise UsageError(
-            f"{path}: no csv table with the columns class,group ({error!r}) ({key})"
-        ) from error
+    for _, row in table_rows(path, ("class", "group"), key="negatives.offscreen.table"):
+        found[row["class"]].add(row["group"])
     return dict(found)

@@ -22,24 +22,16 @@ class AudioCondition(ABC):
     without touching a file; equal requests are made and encoded once in a run. `make` turns a
     request into a waveform. Every waveform then goes through the model's front end.
 
-    Attributes:
-        name: the condition's name in configuration, records and tables.
-        draws: number of random repetitions; 1 for a condition that draws nothing.
-        reuses_clips: whether it plays a sample's clip, as it is, rather than making a waveform.
-        sounding_object: which object of the picture is heard. Under `NONE` the condition is a true
-            negative: thresholds are learnt from it, and positives are compared with it. Under `OWN`
-            a model should mark the sample's own object.
-        random: whether draws depend on a seed.
-        rate: sample rate in Hz of the clips that it makes, and of those that it reads: that of the
-            front end, which a run sets.
+    Where `sounding_object` is `NONE`, it is a true negative: thresholds are learnt from it, and
+    positives are compared with it. Under `OWN` a model should mark the sample's own object.
     """
 
-    name: str
-    reuses_clips: ClassVar[bool] = False
-    sounding_object: ClassVar[SoundingObject] = SoundingObject.NONE
-    random: ClassVar[bool] = True
-    draws: int = 1
-    rate: int = SAMPLE_RATE
+    name: str  # in configuration, records and tables
+    reuses_clips: ClassVar[bool] = False  # whether it plays a sample's clip as it is
+    sounding_object: ClassVar[SoundingObject] = SoundingObject.NONE  # object that is heard
+    random: ClassVar[bool] = True  # whether draws depend on a seed
+    draws: int = 1  # number of random repetitions; 1 for a condition that draws nothing
+    rate: int = SAMPLE_RATE  # in Hz, of clips that it makes and reads: a run sets the front end's
 
     def prepare(self, samples: Sequence[Sample]) -> None:
         """Look at all samples of the run once, before the first request.

@@ -36,15 +36,9 @@ def coloured_noise(
     White noise is the generator's own stream. The others are that stream through a recursive
     filter, after a burn-in. A shorter noise is the beginning of a longer one.
 
-    Args:
-        generator: source of the white stream.
-        length: length in samples.
-        colour: `white`, `pink` (power falls by 3.01 dB per octave) or `brown` (6.02 dB per octave),
-            both from 60 Hz to a quarter of the rate; below 10 Hz all are flat.
-        rate: sample rate in Hz.
-
-    Returns:
-        `[length]`, with the variance of the endless noise rather than of this piece.
+    Power of `pink` falls by 3.01 dB per octave, of `brown` by 6.02 dB, both from 60 Hz to a quarter
+    of the rate; below 10 Hz all are flat. Returns `[length]`, with the variance of the endless
+    noise rather than of this piece.
     """
     if colour == "white":
         return generator.standard_normal(length)
@@ -97,15 +91,9 @@ class BesideClip:
     A clip of digital silence has no such ratio: the noise is silence too, which is logged once for
     each clip.
 
-    Args:
-        snr: RMS of the clip over that of the noise, in dB.
-        over: part that the ratio is measured on: `window`, the part of both that the front end
-            hears, or `clip`, the mono mix of the whole clip and all of the noise. Before `hear` is
-            called, `window` is measured as `clip`.
-        key: configuration key of the condition, for messages.
-
-    Raises:
-        UsageError: for another `over`, or a ratio that is not finite.
+    The ratio, `snr` in dB, is measured `over` the `window`, the part of both that the front end
+    hears, or the `clip`, its mono mix and all of the noise; before `hear` is called, over the clip.
+    `key` is the configuration key of the condition, for messages.
     """
 
     def __init__(self, snr: float, over: Over, *, key: str) -> None:

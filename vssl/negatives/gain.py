@@ -21,13 +21,8 @@ class Gain(AudioCondition):
     Nothing is clipped here. A front end that clips to [-1, 1] may clip a loud recording at a
     positive level, which is part of the test (`beyond_full_scale` counts it).
 
-    Args:
-        decibels: level of each draw in dB relative to the clip; 0 is the clip itself. `levels`
-            makes a condition for each level; early runs have one condition with several draws.
-        name: name of the condition.
-
-    Raises:
-        UsageError: for an empty list, a level that is not finite, or a repeated one.
+    `decibels` are of each draw, relative to the clip. `levels` makes a condition for each level;
+    early runs have one condition with several draws.
 
     Example:
         >>> louder = Gain(decibels=[20])
@@ -70,10 +65,7 @@ class Gain(AudioCondition):
 
 
 def levels(*, decibels: Sequence[float] = (-20, -10, 10, 20)) -> list[Gain]:
-    """Make a condition for each level, named e.g. `gain_down20`, `gain_0` and `gain_up10`.
-
-    Levels are in dB relative to the clip. Errors are those of `Gain`.
-    """
+    """Make a condition for each level, named e.g. `gain_down20`, `gain_0` and `gain_up10`."""
     known = Gain(decibels=decibels).decibels
     # without a sign, since "-" and "+" join names of conditions
     words = ["down" if level < 0 else "up" if level > 0 else "" for level in known]
@@ -88,9 +80,7 @@ def beyond_full_scale(
 ) -> dict[str, dict[str, float]]:
     """Measure how much of the clips exceeds [-1, 1] at each level, before any front end clips.
 
-    Returns:
-        By name of each `Gain` of one level: `samples`, the share of all samples of all clips, and
-        `clips`, the share of clips with any.
+    By name of each `Gain` of one level: the share of all `samples`, and of `clips` with any.
     """
     gains = [c for c in conditions if isinstance(c, Gain) and c.draws == 1]
     if not gains:

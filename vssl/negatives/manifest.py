@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from array import array
 from collections.abc import Iterable, Iterator
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
 
 from vssl.core.errors import UsageError
 from vssl.core.files import whole_file
@@ -101,49 +101,30 @@ def read_manifest(path: Path) -> pa.Table:
     """
     if not path.is_file():
         raise ManifestError(f"{path}: no such file (negatives.manifest)")
-    names: dict[str, int] = {}
-    conditions: dict[str, int] = {}
-    columns = sample, condition, draw, source, seed = [array(kind) for kind in "iihiq"]
-    line = 0
-    with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a mark first
-        reader = csv.reader(file, strict=True)
-        try:
-            place = {name: n for n, name in enumerate(next(reader, []))}
-            if missing := [name for name in COLUMNS if name not in place]:
-                has = ",".join(COLUMNS)
-                raise ValueError(f"lacks the columns {', '.join(missing)}; a manifest has {has}")
-            places = [place[name] for name in COLUMNS]
-            fields, last = itemgetter(*places), max(places)
-            for line, row in enumerate(filter(None, reader), start=2):  # noqa: B007 for messages
-                if len(row) <= last:
-                    ends = next(name for name in COLUMNS if place[name] >= len(row))
-                    raise ValueError(f"ends before {ends}")
-                texts = fields(row)
-                sample.append(names.setdefault(texts[0], len(names)))
-                condition.append(conditions.setdefault(texts[1], len(conditions)))
-                draw.append(_whole_number("draw", texts[2], 2**15 - 1))
-                source.append(names.setdefault(texts[3], len(names)))
-                seed.append(_whole_number("seed", texts[4] or "0", 2**63 - 1))
-            line = 0
-            manifest = manifest_table(names, conditions, *columns)
-            keys = (np.array(sample, np.int64) * len(conditions) + condition) * 2**15 + draw
-            first = np.unique(keys, return_index=True)[1]
-            if len(first) < len(keys):
-                twice = np.setdiff1d(np.arange(len(keys)), first)[0]
-                key = tuple(column[twice].as_py() for column in manifest.columns[:3])
-                raise ValueError(f"{key} stands there twice")
-        except (csv.Error, ValueError) as error:
-            where, what = f", line {line}" if line else "", f"{error}"
-            if isinstance(error, UnicodeDecodeError):
-                where, what = "", f"not a text file ({error})"
-            elif isinstance(error, csv.Error):
-                where, what = f", line {reader.line_num}", f"not csv ({error})"
-            raise ManifestError(f"{path}{where}: {what} (negatives.manifest)") from error
+    try:
+        read = pyarrow.csv.read_csv(
+            path,
+            read_options=pyarrow.csv.ReadOptions(use_threads=False),  # so that errors name the row
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=MANIFEST, include_columns=COLUMNS, null_values=[""]
+            ),
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise ManifestError(
+            f"{path}: not readable as a manifest, a csv with the columns {','.join(COLUMNS)}"
+            f" ({error}) (negatives.manifest)"
+        ) from error
+    seeds = read["seed"].fill_null(0)
+    manifest = read.set_column(len(_KEY) + 1, "seed", seeds).unify_dictionaries().combine_chunks()
+    for name in ("draw", "seed"):
+        if pc.any(pc.less(manifest[name], 0).fill_null(True)).as_py():
+            raise ManifestError(
+                f"{path}: Expected `{name}` to be a whole number from 0 on (negatives.manifest)"
+            )
+    counts = manifest.group_by(_KEY).aggregate([([], "count_all")])
+    twice = counts.filter(pc.greater(counts["count_all"], 1)).select(_KEY).to_pylist()
+    if twice:
+        key = tuple(twice[0].values())
+        raise ManifestError(f"{path}: {key} stands there twice (negatives.manifest)")
     return manifest
-
-
-def _whole_number(name: str, text: str, most: int) -> int:
-    number = int(text)
-    if not 0 <= number <= most:
-        raise ValueError(f"Expected `{name}` from 0 to {most}, but got {number}")
-    return number

@@ -20,14 +20,10 @@ class Mixed(AudioCondition):
     Digital silence gets no noise.
 
     Args:
-        draws: number of noise waveforms.
         snr: signal-to-noise ratio in dB: RMS of the clip over that of the noise.
         over: part that the ratio is measured on: `window`, the part that the front end hears, or
             `clip`, the mono mix of the whole clip.
         colour: `white`, `pink` or `brown`, see `vssl.negatives.colours`.
-
-    Raises:
-        UsageError: for a bad option.
 
     Example:
         >>> mixed = Mixed(draws=1, snr=20)
@@ -41,12 +37,7 @@ class Mixed(AudioCondition):
     sounding_object = SoundingObject.OWN
 
     def __init__(
-        self,
-        *,
-        draws: int = 10,
-        snr: float = 0.0,
-        over: Over = "clip",
-        colour: Colour = "pink",
+        self, *, draws: int = 10, snr: float = 0.0, over: Over = "clip", colour: Colour = "pink"
     ) -> None:
         check_choice(colour, COLOURS, name="negatives.mixed.colour")
         self.draws = check_draws(draws)

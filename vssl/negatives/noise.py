@@ -26,7 +26,6 @@ class Noise(AudioCondition):
     is one of `level`, `dbfs` and `snr`.
 
     Args:
-        draws: number of noise waveforms.
         level: standard deviation, 1 is full scale; None is 1 unless another loudness is given.
         dbfs: root mean square in dB relative to full scale, so that 0 is level 1.
         snr: RMS of the image's own clip over that of the noise, in dB; the noise of each image is
@@ -38,9 +37,6 @@ class Noise(AudioCondition):
         file: .npy (one waveform `[T]`, or `[draws, T]`, at 16 kHz) or audio file to take the noise
             from, from its first sample on, repeated when too short. `dbfs` (of the whole file) and
             `snr` scale it, `level` does not. Each waveform of the file is a draw.
-
-    Raises:
-        UsageError: for a bad option or a file that holds no noise.
 
     Example:
         >>> quiet = Noise(draws=1, dbfs=-20)

@@ -24,13 +24,9 @@ class Offscreen(ClipCondition):
     draw).
 
     Args:
-        draws: number of choices per image.
         exclude: csv table of audible and visible labels, see `vssl.negatives.labels`. A clip with
             an audible label that is visible in the picture is drawn anew; all other choices are
             those without a table. For samples that it lacks the classes alone decide.
-
-    Raises:
-        UsageError: when `draws` is below 1, or the table cannot be used.
 
     Example:
         >>> def sample(name):
@@ -46,8 +42,8 @@ class Offscreen(ClipCondition):
     def __init__(self, *, draws: int = 10, exclude: str | None = None) -> None:
         self.draws = check_draws(draws)
         self._pool: dict[str, list[str]] = {}
+        # clips of each class that is offscreen, by the classes in an image
         self._clips: dict[tuple[str, ...], list[list[str]]] = {}
-        """Clips of each class that is offscreen, by the classes in an image."""
         self._labels = None
         if exclude is not None:
             path = Path(str(exclude)).expanduser()
@@ -73,14 +69,8 @@ class Offscreen(ClipCondition):
             self._check_labels(samples, self._labels)
 
     def _check_labels(self, samples: Sequence[Sample], table: LabelTable) -> None:
-        known = table.ids
-        unknown = [sample.sample_id for sample in samples if sample.sample_id not in known]
-        if len(unknown) == len(samples):
-            raise UsageError(
-                f"{table.path}: knows none of the {len(samples)} samples, e.g. not {unknown[0]}. Is"
-                " it a table of this test set (negatives.offscreen.exclude)?"
-            )
-        if unknown:
+        ids = [sample.sample_id for sample in samples]
+        if unknown := table.lacking(ids, key="negatives.offscreen.exclude"):
             _log.warning(
                 "%s: lacks %d of %d samples, for which the classes alone say what is offscreen,"
                 " e.g. %s (negatives.offscreen.exclude)",

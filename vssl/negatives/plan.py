@@ -26,21 +26,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AudioPlan:
-    """The waveforms that each image meets.
+    """The waveforms that each image meets."""
 
-    Attributes:
-        pairings: the K (audio condition, draw) pairs; positive first.
-        distinct: the distinct (front end, waveform) pairs, in order of first use, pairing after
-            pairing. The front end is given as the audio condition that declares it.
-        index: `[N, K]` int32 positions in `distinct`.
-        manifest: a row for each negative, sample by sample, see `vssl.negatives.MANIFEST`.
-        sounding: which object of the picture sounds, by audio condition.
-    """
-
-    pairings: tuple[tuple[str, int], ...]
+    pairings: tuple[tuple[str, int], ...]  # K pairs of audio condition and draw; positive first
     distinct: tuple[tuple[str, AudioRequest], ...]
-    index: npt.NDArray[np.int32]
-    manifest: pa.Table
+    """Pairs of front end, as the condition that declares it, and waveform, in order of first use,
+    pairing after pairing.
+    """
+    index: npt.NDArray[np.int32]  # `[N, K]` positions in `distinct`
+    manifest: pa.Table  # a row for each negative, sample by sample
     sounding: SoundingObjects
 
     @property
@@ -70,11 +64,11 @@ def make_plan(
         samples: the images of the run.
         conditions: the audio conditions besides the positive, which is added in front.
         seed: seed of all draws.
-        use: use of the seed, see `AudioCondition.draw_seed`.
+        use: as of `AudioCondition.draw_seed`.
         own_frontend: audio conditions with their own front end; others share the positive's.
         made_length: length in samples of silence and noise; None for that of each image's own clip.
         manifest: choices to replay instead of drawing.
-        manifest_path: file of the manifest, for messages.
+        manifest_path: its file, for messages.
 
     Raises:
         ManifestError: when the manifest lacks a choice or names an unknown source.

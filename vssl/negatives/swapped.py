@@ -17,11 +17,7 @@ class Swapped(ClipCondition):
     Another object of the picture sounds than the sample's own, so the map should move. Each choice
     among several other objects is keyed by (seed, sample, draw).
 
-    Args:
-        draws: number of choices per image; more than one helps only with three objects or more.
-
-    Raises:
-        UsageError: when `draws` is below 1.
+    More than one of the `draws` helps only with three objects or more.
 
     Example:
         >>> from pathlib import Path

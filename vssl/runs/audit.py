@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,11 +143,13 @@ def _audited_runs(
     config.negatives.manifest = str(corrected.folder / MANIFEST_FILE)
     runs = [AuditedRun(CORRECTED, "given", corrected.folder, pooled=False)]
     left_out = {}
-    for switch, value in released.switches.items():
-        if value == corrected.switches[switch]:
+    differing = dict(released.switches.items() - corrected.switches.items())
+    changes = what_changes(config, differing)
+    for switch in released.switches:
+        if switch not in changes:
             left_out[switch] = "both runs have it"
             continue
-        kind, changed = what_changes(config, switch, value)
+        kind, changed = changes[switch]
         run = folder / switch
         if kind is None:
             left_out[switch] = "changes nothing for this model, test set and prior"
@@ -191,8 +193,6 @@ def saved_config(run: dict[str, Any]) -> DictConfig:
         config.logger, config.force, config.calibration = {}, False, None
         # the audit scores the records itself
         config.subsets = []
-        if "live" in config:  # of an earlier version
-            config.live = []
         config.threshold = {"fixed": {"_target_": "vssl.thresholds.base.FixedThreshold"}}
         config.metrics = {"pia": {"_target_": "vssl.metrics.pia.ImageArea"}}
         if root is not None:
@@ -208,22 +208,29 @@ def saved_config(run: dict[str, Any]) -> DictConfig:
     return config
 
 
-def what_changes(config: DictConfig, switch: str, value: Any) -> tuple[str | None, DictConfig]:
-    """Set a switch of the protocol, and tell what depends on it for this model, data and prior.
+def what_changes(
+    config: DictConfig, switches: Mapping[str, Any]
+) -> dict[str, tuple[str | None, DictConfig]]:
+    """Set each switch of the protocol alone, and tell what of this model, data and prior changes.
 
     That is `network` (similarity maps), `localization` (only the maps made of them), `scores`, or
     None for nothing. Behind it comes the configuration with the switch set.
     """
-    changed = config.copy()
-    changed.protocol[switch] = value
-    (similarity, localization), after = _dependencies(config), _dependencies(changed)
-    if similarity != after[0]:
-        return "network", changed
-    if localization != after[1]:
-        return "localization", changed
-    # the five thresholds include the released constants, which only the paper's models have
-    pools = switch == "pooled_ciou" and config.model.name in CONSTANTS
-    return "scores" if pools else None, changed
+    found: dict[str, tuple[str | None, DictConfig]] = {}
+    similarity, localization = _dependencies(config)
+    for switch, value in switches.items():
+        changed = config.copy()
+        changed.protocol[switch] = value
+        after = _dependencies(changed)
+        # the five thresholds include the released constants, which only the paper's models have
+        pools = switch == "pooled_ciou" and config.model.name in CONSTANTS
+        kind = "scores" if pools else None
+        if similarity != after[0]:
+            kind = "network"
+        elif localization != after[1]:
+            kind = "localization"
+        found[switch] = kind, changed
+    return found
 
 
 def _dependencies(config: DictConfig) -> tuple[list[Any], dict[str, Any]]:

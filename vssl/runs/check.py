@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from vssl.config.compose import given_config
+from vssl.config.compose import composed_config
 from vssl.config.networks import make
 from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
@@ -43,7 +43,7 @@ def check_data_set(overrides: Sequence[str], output: Path | None) -> bool:
     Raises:
         UsageError: when the annotations cannot be read at all.
     """
-    settings = RunSettings.of(given_config("evaluate", list(overrides)))
+    settings = RunSettings.of(composed_config("evaluate", list(overrides)))
     reader: DatasetReader = make(settings.data.reader)
     if settings.model.frontend is not None:
         from vssl.config import build  # noqa: PLC0415 twice the memory

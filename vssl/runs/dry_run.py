@@ -94,11 +94,7 @@ def _show_states(jobs: Sequence[tuple[DictConfig, Path]]) -> NoReturn:
 
 
 def _state(settings: RunSettings, folder: Path, looks: dict[str, int | UsageError]) -> str:
-    """What is left to do for a job; `looks` has what was found for jobs that read the same.
-
-    Raises:
-        UsageError: when it cannot run.
-    """
+    """What is left to do for a job; `looks` has what was found for jobs that read the same."""
     state = run_state(settings, folder)
     if state == FINISHED_RUN:
         return state
@@ -135,11 +131,7 @@ def _state(settings: RunSettings, folder: Path, looks: dict[str, int | UsageErro
 
 
 def _count_samples(settings: RunSettings) -> int:
-    """Read and make what a run does before its long work; return its number of samples.
-
-    Raises:
-        UsageError: for the first fault.
-    """
+    """Read and make what a run does before its long work; return its number of samples."""
     accelerator = settings.trainer.accelerator
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise UsageError(f"trainer.accelerator={accelerator}: no GPU can be used.")

@@ -83,7 +83,7 @@ def finished_run(folder: Path, identity_hash: str) -> dict[str, Any] | None:
             f"{folder}: holds a finished run with another configuration or other weights. Set"
             " another output_dir, or force=true to replace it."
         )
-    check_inputs(folder, run)
+    check_inputs(folder)
     return run
 
 

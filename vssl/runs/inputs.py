@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import takewhile
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vssl.core.devices import each
 from vssl.core.errors import UsageError
-from vssl.core.hashing import FileState, file_state, text_hash
+from vssl.core.hashing import FileState, file_state
 from vssl.data.check import CheckedFile
 from vssl.records.files import INPUTS_FILE
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 _ABSENT = ""  # instead of a hash: an annotation file of this name would be taken instead
 _SHOWN_FILES = 3
-_OLD_ANNOTATIONS = ("*.json", "metadata/*.json")
 
 Inputs = dict[str, Any]
 """`root`, and under `files` by name below it (or absolute): size, nanoseconds, sha256."""
@@ -67,19 +65,16 @@ def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
     return {"root": str(root), "files": files}
 
 
-def check_inputs(folder: Path, run: Mapping[str, Any]) -> None:
-    """Check that a finished run's inputs are what they were, by its folder and its run.json.
+def check_inputs(folder: Path) -> None:
+    """Check that a finished run's inputs are what they were.
 
-    A run whose test set is not on this machine any more stands as it is. Of a run of an earlier
-    vssl only the annotation file is known.
+    A run whose test set is not on this machine any more, or whose inputs are not known, as of
+    vssl 0.1, stands as it is.
 
     Raises:
         UsageError: when they are not, with what changed and what to do.
     """
-    what = changed_inputs(folder)
-    if what is None:
-        what = _changed_annotation(run)
-    if what:
+    if what := changed_inputs(folder):
         raise UsageError(
             f"{folder}: holds a finished run on other input than there is now: {what}. Set another"
             " output_dir, or force=true to replace it."
@@ -121,23 +116,3 @@ def _change(path: Path, known: list[Any]) -> str:
         if state.st_size == size and file_state(path).sha256 == sha256:
             return ""
     return "changed"
-
-
-def _changed_annotation(run: Mapping[str, Any]) -> str:
-    """Whether the annotation file of a run of an earlier vssl is still there, in words."""
-    data = run.get("identity", {}).get("data", {})
-    known, root = run.get("provenance", {}).get("annotation_sha256"), data.get("root")
-    ours = str(data.get("_target_", "")).startswith("vssl.")
-    if not ours or not known or root is None or not Path(root).is_dir():
-        return ""
-    given = data.get("annotation")
-    if given and Path(given).is_absolute():
-        there = [Path(given)]
-    else:
-        patterns = _OLD_ANNOTATIONS if given is None else (str(given),)
-        there = [path for pattern in patterns for path in Path(root).glob(pattern)]
-    for path in there:
-        with suppress(OSError, ValueError):
-            if text_hash(path.read_text(encoding="utf-8")) == known:
-                return ""
-    return f"the annotation file that it rests on is not in {root} any more"

@@ -13,13 +13,7 @@ from vssl.core.environment import environment
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
 from vssl.core.hashing import config_hash
-from vssl.records.files import (
-    RECORDS_FILE,
-    RUN_FILE,
-    SUMMARY_FILE,
-    file_hashes,
-    read_run_file,
-)
+from vssl.records.files import RECORDS_FILE, RUN_FILE, SUMMARY_FILE, file_hashes, read_run_file
 from vssl.records.join import JOINED_FROM, JoinError, join_records, joined_identity
 from vssl.records.pooled import POOLED
 from vssl.records.schema import NO_POLICY
@@ -96,12 +90,7 @@ def _is_current(folder: Path, sources: Mapping[str, Any]) -> bool:
 
 
 def _shared_config(runs: Sequence[Path], known: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The first run's configuration with the negatives of all, and how they were scored.
-
-    Raises:
-        JoinError: for a run that was scored otherwise.
-        UsageError: when their calibration run is gone.
-    """
+    """The first run's configuration with the negatives of all, and how they were scored."""
     configs: list[dict[str, Any]] = []
     added: dict[str, dict[str, None]] = {"threshold": {}, "metrics": {}}
     for run, each in zip(runs, known, strict=True):

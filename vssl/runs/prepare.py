@@ -30,6 +30,7 @@ from vssl.core.media import is_there
 from vssl.core.progress import progress_bar
 from vssl.data.base import DatasetReader
 from vssl.data.check import DataError
+from vssl.data.table import read_text
 from vssl.data.vggss import VGGSS
 from vssl.data.video_names import FoundVideo, VideoFolder, has_video_suffix
 from vssl.types import SAMPLE_RATE
@@ -38,10 +39,8 @@ from vssl.videos import VideoFacts, VideoFrame, frame_at, frame_in_slot, video_f
 _log = logging.getLogger(__name__)
 
 FOLDER = "prepared"
-RULE_FILE, REPORT_FILE, IDS_FILE = (
-    f"{FOLDER}/{name}" for name in ("rule.json", "prepare_report.csv", "ids.txt")
-)
-LOCK_FILE = f"{FOLDER}/lock"
+RULE_FILE, REPORT_FILE = f"{FOLDER}/rule.json", f"{FOLDER}/prepare_report.csv"
+IDS_FILE, LOCK_FILE = f"{FOLDER}/ids.txt", f"{FOLDER}/lock"
 """Below the test set's folder, in which readers look for tables and annotations."""
 FRAMES, SOUNDS = "frames", "audio"
 SAMPLES_FILE, VIDEOS_FILE = "samples.csv", "videos.csv"
@@ -60,13 +59,6 @@ _FORMATS: dict[str, dict[str, Any]] = {
     ".jpg": {"format": "JPEG", "quality": 95, "subsampling": "4:4:4"},
     ".png": {"format": "PNG"},
 }
-_LISTS = {
-    5158: "the authors' whole list",
-    4911: "as many as SSL-TIE's list",
-    4692: "as many as the list of SSPL and SACL",
-    4670: "as many as heartheflow's list",
-    4655: "as many as SSL-Align's ours_vggss.txt",
-}
 _LONGEST_CLIP = 10.5
 """Seconds; a clip of VGG-Sound has 10, and the 125th frame is no middle of a longer one."""
 _MOST_MISSING = 0.5
@@ -78,20 +70,12 @@ Samples = npt.NDArray[np.int16]
 
 @dataclass(frozen=True)
 class Rule:
-    """How frames are chosen and stored.
+    """How frames are chosen and stored."""
 
-    Attributes:
-        frame: `middle`, or seconds after the first frame.
-        slot: with `middle`, the frame's number from 0 at 25 fps; None for the middle of each video,
-            see `vssl.videos.frame_in_slot`.
-        suffix: `.jpg` (quality 95, full colour resolution) or `.png` (lossless).
-        sound: seconds of sound around the frame; None for all of it.
-    """
-
-    frame: Fraction | str
-    slot: int | None
-    suffix: str
-    sound: Fraction | None
+    frame: Fraction | str  # `middle`, or seconds after the first frame
+    slot: int | None  # of the middle, as of `vssl.videos.frame_in_slot`
+    suffix: str  # of frames, a key of `_FORMATS`
+    sound: Fraction | None  # seconds of sound around the frame; None for all of it
 
     @property
     def described(self) -> dict[str, Any]:
@@ -126,19 +110,15 @@ class Wanted:
 
 
 class VideoTable(NamedTuple):
-    """A table that names a video in each row, as texts by column; its path, None if it is none."""
+    """A table that names a video in each row, as texts by column."""
 
-    path: Path | None
+    path: Path | None  # None for rows that no file holds
     delimiter: str
     rows: Sequence[Mapping[str, str]]
 
 
 def rule_of(frame: float | str, sound: float | None, *, slot: int | None, suffix: str) -> Rule:
-    """Return the rule for the options `frame`, `sound` and `data.image_suffix`.
-
-    Raises:
-        UsageError: for another format than `.jpg` and `.png`.
-    """
+    """Return the rule for the options `frame`, `sound` and `data.image_suffix`."""
     if suffix not in _FORMATS:
         raise UsageError(f"data.image_suffix={suffix}: frames are written as .jpg or .png.")
     seconds = "middle" if frame == "middle" else Fraction(str(frame))
@@ -155,19 +135,7 @@ def _seconds(text: str) -> Fraction | None:
 
 
 def place_annotation(annotation: str | None, root: Path) -> str | None:
-    """Copy an annotation file that lies elsewhere into the test set's folder.
-
-    Args:
-        annotation: the option `data.annotation`: below `root`, absolute, or below the current
-            folder.
-        root: the test set's folder, made where there is none.
-
-    Returns:
-        Its name for the reader.
-
-    Raises:
-        DataError: when it is nowhere, or another one is there under its name.
-    """
+    """Copy the file of `data.annotation` into the test set's folder; its name there."""
     if annotation is None:
         return None
     inside, elsewhere = root / annotation, Path(annotation).expanduser()
@@ -198,17 +166,9 @@ def prepare_listed(
     force: bool = False,
     workers: int | None = None,
 ) -> Counter[str]:
-    """Make frames and sounds of the samples that a reader lists.
+    """Make frames and sounds of the samples that a reader lists; the number of videos by status.
 
-    Args:
-        reader: of the test set; the names of a sample's image and sound are ids of videos.
-        videos: folder of the videos.
-        rule: how they are made.
-        force: whether files are made again though they are there.
-        workers: videos at once; None for one on each core.
-
-    Returns:
-        Number of ids by status.
+    The names of a sample's image and sound are ids of videos.
 
     Raises:
         UsageError: before any work, for what was given; or in the end, unless the reader has
@@ -226,15 +186,11 @@ def prepare_listed(
                 wanted[name] = Wanted(name, folder.find(name))
         wanted[ids[0]].image, wanted[ids[1]].audio = sample.image_path, sample.audio_path
     annotation, entries = reader.read_entries()
-    listed = len(entries)
-    if reader.expected_count == VGGSS.expected_count:
-        others = f"no list in circulation, which have {', '.join(f'{n:,}' for n in _LISTS)}"
-        _log.info("%s: %s ids, %s", annotation, f"{listed:,}", _LISTS.get(listed, others))
-    if listed != len(samples):
+    if len(entries) != len(samples):
         _log.warning(
             "%s: %s of its %s entries are prepared; the others are not chosen, or repeat an id, or"
             " cannot be read, of which vssl-evaluate says more",
-            annotation, f"{len(samples):,}", f"{listed:,}",
+            annotation, f"{len(samples):,}", f"{len(entries):,}",
         )  # fmt: skip
     rows = _prepare(reader.root, wanted, rule, needed, force=force, workers=workers)
     return _conclude(reader.root, rows, needed, name=reader.name, skip=reader.missing == "skip")
@@ -252,26 +208,12 @@ def prepare_folder(
 ) -> Counter[str]:
     """Make frames and sounds of videos for `data=folder`, and the table of samples.
 
-    Args:
-        root: the test set's folder, for `frames/`, `audio/` and `samples.csv`.
-        videos: folder of the videos.
-        rule: how they are made.
-        table: see `find_table`: each row has a `video`, its place below the folder or its id, and
-            may have a `time` in seconds after the first frame; its other columns are kept. None
-            for a row for each video. The folder in which it lies, if any, is its category, and
-            boxes are left to the user.
-        force: whether files are made again though they are there.
-        workers: videos at once; None for one on each core.
-        skip: whether videos may be left out.
-
-    Returns:
-        Number of frames by status.
-
-    Raises:
-        UsageError: as `prepare_listed`.
+    Each row of a table has a `video`, its place below the folder or its id, and may have a `time`
+    in seconds after the first frame; its other columns are kept. Without a table there is a row for
+    each video: its folder is its category, and boxes are left to the user.
     """
     folder = VideoFolder(videos)
-    if table is None:  # the sub-folder is the category
+    if table is None:
         blank = dict.fromkeys(SAMPLE_COLUMNS, "")
         named = [{"video": each, "category": Path(each).parent.name} for each in folder.places()]
         table = VideoTable(None, ",", [blank | each for each in named])
@@ -298,27 +240,18 @@ def prepare_folder(
 
 
 def find_table(root: Path, annotation: str | None) -> VideoTable | None:
-    """Find the csv of a folder that names videos; None where there is none.
-
-    Args:
-        root: the test set's folder.
-        annotation: the option `data.annotation`; None looks at `videos.csv` and `samples.csv`.
-
-    Raises:
-        DataError: when a table cannot be read, or the given one has no column `video`.
-    """
+    """Find the csv of a folder that names videos: `data.annotation`, or one of the usual names."""
     names = [VIDEOS_FILE, SAMPLES_FILE] if annotation is None else [annotation]
     for path in (root / Path(name).expanduser() for name in names):
         if annotation is None and not path.is_file():
             continue
+        text, delimiter = read_text(path)
         try:
-            text = path.read_text(encoding="utf-8-sig")
-            delimiter = max(",;\t", key=text.partition("\n")[0].count)
-            reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+            reader = csv.DictReader(io.StringIO(text, newline=None), delimiter=delimiter)
             given = [(name, name.strip().lower()) for name in reader.fieldnames or ()]
             reader.fieldnames = [low if low in _TABLE_COLUMNS else name for name, low in given]
             rows = list(reader)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+        except csv.Error as error:
             raise DataError(f"{path}: not readable as CSV ({error})") from error
         if rows and "video" in rows[0]:
             for number, row in enumerate(rows, start=1):
@@ -333,41 +266,26 @@ def find_table(root: Path, annotation: str | None) -> VideoTable | None:
 
 
 def _write_samples(root: Path, table: VideoTable) -> str:
-    """Write the table that `data=folder` reads, files first; its name.
-
-    A table of the user's is never written over.
-    """
+    """Write the table that `data=folder` reads, files first; its name."""
     first = ("image", "audio")
     columns = [*first, *(key for key in table.rows[0] if key not in (*first, "video", "time"))]
     rows = [{key: row[key] for key in columns} for row in table.rows]
     text, path = csv_text(columns, rows, delimiter=table.delimiter), root / SAMPLES_FILE
-    if path.exists() and path.read_bytes() != text.encode():
+    name = path.name
+    if path.exists() and path.read_bytes() != text.encode():  # a table of the user's
+        path = root / f"prepared_{name}"
         if table.path is None:
-            _log.info("%s is there, and stays as it is", path)
-            _log_unnamed(path, [row["image"] for row in rows])
-            return path.name
-        path = root / f"prepared_{SAMPLES_FILE}"
+            _log.info("%s stays as it is; %s has a row for each video", name, path)
+        else:
+            name = path.name
     write_text(path, text)
-    if table.path is None:
+    if table.path is None and name == path.name:
         _log.info(
             "%s has a row for each video: fill in boxes in pixels of the frame, and categories; a"
             " row without a box says that nothing in the picture sounds",
             path,
         )
-    return path.name
-
-
-def _log_unnamed(table: Path, images: Sequence[str]) -> None:
-    """Say which frames a table of the user's does not name."""
-    text = table.read_text(encoding="utf-8-sig").replace("\\", "/")
-    unnamed = [image for image in images if Path(image).stem not in text]
-    if unnamed:
-        shown = ", ".join(unnamed[:_SHOWN])
-        more = f" and {len(unnamed) - _SHOWN:,} more" if len(unnamed) > _SHOWN else ""
-        _log.warning(
-            "%s: has no row for %d of %d videos, add: %s", table, len(unnamed), len(images),
-            shown + more,
-        )  # fmt: skip
+    return name
 
 
 def _prepare(
@@ -381,34 +299,29 @@ def _prepare(
 ) -> dict[str, dict[str, Any]]:
     """Make what is not there; the rows of the report. Samples are `needed` with their videos."""
     with output_folder(root), _alone_in(root):
-        foreign = _settle_rule(root, wanted, rule, force=force)
-        known = _old_report(root)
+        known = _settle_rule(root, wanted, rule, force=force)
         todo, rows = [], {}
         for name, each in wanted.items():
-            there = each.is_made and name not in foreign
+            there = each.is_made and name in known
             if each.found.path is not None and (force or not there):
                 todo.append(each)
             elif there:
-                rows[name] = {**_row(each, THERE), **known.get(name, {}), "status": THERE}
+                rows[name] = {**known[name], "status": THERE}
             else:
                 status = FAULTY if each.found.is_there else MISSING
                 rows[name] = _row(each, OTHER if each.is_made else status, each.found.remark)
-        with _report(root, list(wanted), rows) as add:
+        others = [row for name, row in known.items() if name not in wanted]  # of other lists
+        with _report(root, list(wanted), rows, others) as add:
             _make_all(todo, rule, add, workers=workers)
-        _write_rule(root, rule, [name for name in foreign if name not in _whole(rows)])
         write_text(root / IDS_FILE, "".join(f"{key}\n" for key in _complete(rows, needed)))
     return rows
-
-
-def _whole(rows: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    return {name for name, row in rows.items() if row["status"] in (MADE, THERE)}
 
 
 def _complete(
     rows: Mapping[str, Mapping[str, Any]], needed: Mapping[str, Sequence[str]]
 ) -> list[str]:
     """Samples whose videos all gave what they were to give."""
-    whole = _whole(rows)
+    whole = {name for name, row in rows.items() if row["status"] in (MADE, THERE)}
     return [sample for sample, names in needed.items() if whole.issuperset(names)]
 
 
@@ -427,38 +340,31 @@ def _alone_in(root: Path) -> Iterator[None]:
 
 def _settle_rule(
     root: Path, wanted: Mapping[str, Wanted], rule: Rule, *, force: bool
-) -> Sequence[str]:
-    """Check the rule of what is there; ids whose files are of another one."""
+) -> dict[str, dict[str, Any]]:
+    """Check the rule of what is there; rows of what earlier calls made by the same."""
     path = root / RULE_FILE
-    there = [name for name, each in wanted.items() if any(map(is_there, each.files))]
+    there = sum(any(map(is_there, each.files)) for each in wanted.values())
+    fault = "holds frames or sounds that vssl-prepare did not make" if there else ""
     if path.is_file():
         try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-            old, foreign = known["rule"], [str(each) for each in known["of_another_rule"]]
+            old = dict(json.loads(path.read_text(encoding="utf-8"))["rule"])
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"{path}: not readable ({error}). Remove it, or the folder."
             ) from error
         if old == rule.described:
-            return foreign
+            return _old_report(root)
         new = rule.described.items()
         changed = [f"{key} was {old.get(key)}, is {own}" for key, own in new if old.get(key) != own]
         fault = f"was prepared by another rule: {'; '.join(changed)}"
-        foreign = sorted({*foreign, *there, *_old_report(root)})
-    else:
-        foreign, fault = there, "holds frames or sounds that vssl-prepare did not make"
-    if (path.is_file() or there) and not force:
+    if fault and not force:
         raise UsageError(
-            f"{root}: {fault} ({len(foreign)} ids). Set another data.root, or force=true to make"
-            " them again from their videos."
+            f"{root}: {fault} ({there} ids). Set another data.root, or force=true to make them"
+            " again from their videos."
         )
-    _write_rule(root, rule, foreign)
-    return foreign
-
-
-def _write_rule(root: Path, rule: Rule, foreign: Sequence[str]) -> None:
-    content = {"rule": rule.described, "of_another_rule": list(foreign)}
-    write_text(root / RULE_FILE, f"{json.dumps(content, indent=1)}\n")
+    (root / REPORT_FILE).unlink(missing_ok=True)  # before the rule by which it would be read
+    write_text(path, f"{json.dumps({'rule': rule.described}, indent=1)}\n")
+    return {}
 
 
 def _make_all(
@@ -498,7 +404,12 @@ def _make(wanted: Wanted, rule: Rule) -> dict[str, Any]:
         return _row(wanted, FAULTY, str(error))
     for path in wanted.files:
         path.parent.mkdir(parents=True, exist_ok=True)
-    notes = [wanted.found.remark, *_remarks(facts)]
+    notes = [wanted.found.remark]
+    if facts.turned:
+        notes.append(f"turned upright by {90 * facts.turned} degrees")
+    if facts.pixel_aspect != 1:
+        across, down = facts.pixel_aspect.as_integer_ratio()
+        notes.append(f"pixels are {across}:{down}, and stay as they are stored")
     if picked.is_short:
         notes.append(f"{picked.slots} frames at 25 fps: the middle of them was taken")
     made = {
@@ -537,15 +448,6 @@ def _sound_around(frame: VideoFrame, facts: VideoFacts, rule: Rule) -> Samples:
     return samples
 
 
-def _remarks(facts: VideoFacts) -> Iterator[str]:
-    """Oddities of a video that change nothing in what is made."""
-    if facts.turned:
-        yield f"turned upright by {90 * facts.turned} degrees"
-    if facts.pixel_aspect != 1:
-        shape = f"{facts.pixel_aspect.numerator}:{facts.pixel_aspect.denominator}"
-        yield f"pixels are {shape}, and stay as they are stored"
-
-
 def _row(wanted: Wanted, status: str, note: str = "") -> dict[str, Any]:
     video = str(wanted.found.path or "")
     known = {"id": wanted.name, "status": status, "video": video, "note": note}
@@ -564,11 +466,14 @@ def _old_report(root: Path) -> dict[str, dict[str, Any]]:
 
 @contextmanager
 def _report(
-    root: Path, order: Sequence[str], rows: dict[str, dict[str, Any]]
+    root: Path,
+    order: Sequence[str],
+    rows: dict[str, dict[str, Any]],
+    others: Sequence[dict[str, Any]],
 ) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Write the report: what is known at once, each further row when it is made."""
     path = root / REPORT_FILE
-    write_text(path, csv_text(COLUMNS, rows.values()))
+    write_text(path, csv_text(COLUMNS, [*rows.values(), *others]))
     with path.open("a", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
 
@@ -578,7 +483,7 @@ def _report(
             file.flush()
 
         yield add
-    write_text(path, csv_text(COLUMNS, [rows[name] for name in order]))
+    write_text(path, csv_text(COLUMNS, [*(rows[name] for name in order), *others]))
 
 
 def _conclude(

@@ -28,12 +28,13 @@ from vssl.core.hashing import config_hash, ids_hash
 from vssl.data.base import CheckedData, Problem
 from vssl.data.check import write_problems
 from vssl.data.datamodule import LocalizationDataModule
+from vssl.data.dataset import AudioDataset, ImageDataset
 from vssl.engine.callbacks import LoaderProgress, RecordWriter
 from vssl.engine.feature_table import RunTables
 from vssl.engine.localizer import Localizer
 from vssl.engine.module import LocalizationModule
 from vssl.models.stored import StoredMaps
-from vssl.negatives.base import AudioCondition
+from vssl.negatives.base import AudioCondition, Positive
 from vssl.negatives.gain import beyond_full_scale
 from vssl.negatives.manifest import common_rows, read_manifest, write_manifest
 from vssl.negatives.plan import AudioPlan, make_plan
@@ -137,7 +138,7 @@ def record(
         writer = RecordWriter(
             module, shards,
             names=[sample.sample_id for sample in data.samples],
-            recorded=recorded, seconds=settings.shard_seconds,
+            seconds=settings.shard_seconds,
         )  # fmt: skip
         bars: list[Callback] = [LoaderProgress()] if settings.trainer.progress_bar else []
         trainer = build.build_trainer(settings.trainer, loggers=loggers, callbacks=[writer, *bars])
@@ -169,10 +170,7 @@ def record(
 def _with_stored_maps(
     settings: RunSettings, model: StoredMaps, data: CheckedData, plan: AudioPlan
 ) -> tuple[CheckedData, AudioPlan]:
-    """Check the maps of a run; samples without theirs are left out, where that is asked for.
-
-    The others keep the negatives that were planned, since theirs are the maps that are stored.
-    """
+    """Check the maps of a run; samples without theirs are left out, where that is asked for."""
     _check_exported(settings, plan)
     skip = settings.model.group.get("missing") == "skip"
     report = model.check([s.sample_id for s in data.samples], plan.pairings, skip=skip)
@@ -189,6 +187,7 @@ def _with_stored_maps(
     if problems:
         _log.warning("%d samples lack maps and are left out", len(problems))
         left_out = pc.is_in(plan.manifest["sample_id"], pa.array([*report.missing], pa.string()))
+        # the others keep their planned negatives, whose maps are the ones that are stored
         rows = plan.manifest.filter(pc.invert(left_out))
         plan = replace(plan, index=plan.index[kept], manifest=rows)
     data = replace(
@@ -292,18 +291,24 @@ def _datamodule(
     loader: build.LoaderOptions,
 ) -> LocalizationDataModule:
     """Images and sounds of the wanted samples, but for what the feature tables hold already."""
-    model_looks = localizer.model.takes_images and tables.images.values is None
+    model, prior_transform = localizer.model, localizer.prior_transform
+    model_looks = model.takes_images and tables.images.values is None
     prior_looks = localizer.prior is not None and tables.objects.values is None
-    if localizer.prior_transform is None:  # both look at one image
+    if prior_transform is None:  # both look at one image
         model_looks |= prior_looks
-    return LocalizationDataModule(
+    images = ImageDataset(
         data.samples,
         plan,
-        conditions,
-        frontends=dict(localizer.frontends),
-        transform=localizer.transform if model_looks else None,
-        prior_transform=localizer.prior_transform if prior_looks else None,
-        truth=bool(localizer.model.knows),
+        localizer.transform if model_looks else None,
+        prior_transform if prior_looks else None,
+        truth=bool(model.knows),
+    )
+    by_name = {each.name: each for each in (Positive(), *conditions)}
+    sounds = AudioDataset(data.samples, plan, by_name, localizer.frontends)
+    return LocalizationDataModule(
+        images,
+        sounds if localizer.uses_audio else None,
+        plan,
         wanted=wanted,
         known_sounds=tables.known_sounds(),
         **loader,

@@ -78,11 +78,7 @@ def score_run(
 def _other_rows(
     folder: Path, samples: Samples, replaced: set[str], columns: list[str]
 ) -> Iterable[pa.Table]:
-    """Rows of an earlier scores file whose policy is not scored anew.
-
-    Raises:
-        UsageError: when they are of other records, or hold other metric columns.
-    """
+    """Rows of an earlier scores file, of the same records, whose policy is not scored anew."""
     scores = folder / SCORES_FILE
     if read_provenance(scores) != read_provenance(folder / RECORDS_FILE):
         raise UsageError(

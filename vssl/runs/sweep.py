@@ -48,11 +48,7 @@ from vssl.runs.folder import FINISHED_RUN, run_state
 
 _log = logging.getLogger(__name__)
 _PATIENCE = 60.0  # seconds for an interrupted job to close its files and loggers
-_PRELOADED = (
-    *("vssl.runs.evaluate", "vssl.runs.record", "vssl.reporting.figures.gallery"),
-    *("vssl.engine.loggers", "vssl.records.aggregate", "vssl.records.fit", "vssl.records.score"),
-    "vssl.reporting.sweep",
-)
+_PRELOADED = ("vssl.runs.evaluate", "vssl.reporting.sweep")
 _THREAD_SETTINGS = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
 
 
@@ -264,16 +260,12 @@ def _gpus(request: DeviceRequest, who: str) -> Iterator[None]:
 
 
 def _run_in_process(work: Callable[..., None], *arguments: Any) -> int | None:
-    """Run a function in a forked process; return its exit status, negative for a signal.
-
-    Raises:
-        KeyboardInterrupt: after the process has been interrupted and has ended.
-    """
+    """Run a function in a forked process; return its exit status, negative for a signal."""
     process: Any = start_process_server().Process(target=_in_process, args=(work, *arguments))
     try:
         process.start()
         process.join()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # passed on, so that the job closes its files
         if process.pid is not None and process.is_alive():
             os.kill(process.pid, signal.SIGINT)
             process.join(_PATIENCE)
@@ -358,11 +350,7 @@ class Sweep(Callback):
         self._launchers = launchers
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check the options of all jobs, and write the plan.
-
-        Raises:
-            SystemExit: when either fails; Hydra turns other exceptions of callbacks into warnings.
-        """
+        """Check the options of all jobs, and write the plan; end the command where either fails."""
         HydraConfig.instance().set_config(config.copy())  # a copy, as it becomes read-only
         set_up_launcher(config.hydra, self._launchers)
         launcher = str(config.hydra.runtime.choices["hydra/launcher"])
@@ -403,13 +391,9 @@ class Sweep(Callback):
             fail(f"{error.filename or sweep.parent}: {error.strerror or error} (output_root)")
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Report, and let the command fail unless everything was done.
-
-        Raises:
-            SystemExit: with status 1, as Hydra turns other exceptions of callbacks into warnings.
-        """
+        """Report, and let the command fail unless everything was done."""
         if not finish_sweep():
-            raise SystemExit(1)
+            raise SystemExit(1)  # Hydra turns other exceptions of callbacks into warnings
 
 
 def finish_sweep() -> bool:

@@ -22,9 +22,5 @@ class Boxes(DatasetReader):
             image_path=self.image_folder / f"{name}.jpg",
             audio_path=self.audio_folder / f"{name}.wav",
             category=label,
-            image_categories=(label,),
-            image_group=name,
             boxes=(pixels_of(entry["box"], full=1.0),),  # [x0, y0, x1, y1] in shares of the image
-            box_weights=(1.0,),
-            audio_length=0,  # the check of the files fills it in
         )

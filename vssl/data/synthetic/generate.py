@@ -46,7 +46,7 @@ from vssl.data.synthetic.variants import (
     snr_name,
 )
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 VERSION = "1"
 """Increased when the output for any split or difficulty changes."""
@@ -54,24 +54,13 @@ VERSION = "1"
 
 @dataclass(frozen=True)
 class SceneSet:
-    """Settings of a data set.
+    """Settings of a data set; DataError for values that cannot be."""
 
-    Attributes:
-        scenes: number of scenes, at least 1; of two samples each, of one for `easy`.
-        seed: seed of all scenes, 0 to 2 ** 32 - 1.
-        split: `test`, `validation` or `train`; they share no background and no random number.
-        difficulty: `easy`, `two_sources`, `overlap` or `same_class_pair`.
-        snr: level of every recording above background noise in dB, -40 to 60; None: no noise.
-
-    Raises:
-        DataError: for any other value.
-    """
-
-    scenes: int = 240
+    scenes: int = 240  # of two samples each, of one for `easy`
     seed: int = 0
-    split: str = DEFAULT_SPLIT
+    split: str = DEFAULT_SPLIT  # splits share no background and no random number
     difficulty: str = DEFAULT_DIFFICULTY
-    snr: float | None = None
+    snr: float | None = None  # level of every recording above noise in dB; None: no noise
 
     def __post_init__(self) -> None:
         for name, low, high in (("scenes", 1, 2**32 - 1), ("seed", 0, 2**32 - 1)):
@@ -140,8 +129,8 @@ class SceneSet:
         return generator_of(self.seed, number, part, self.split)
 
 
-def generate(folder: Path, **options: Any) -> None:
-    """Write a data set.
+def generate(folder: Path, request: SceneSet) -> None:
+    """Write a data set into a folder.
 
     `folder/IS3_annotation.json`, written last, lists `{"image", "audio", "gt_box", "class"}` for
     each sample; `folder/images` holds 224 x 224 PNG files, `folder/audio_wav` 10 s of 16 kHz mono
@@ -152,15 +141,7 @@ def generate(folder: Path, **options: Any) -> None:
 
     A scene depends on its number and on all fields of `SceneSet` except `scenes`. Over any number
     of scenes the numbers of entries of two classes differ by at most one.
-
-    Args:
-        folder: created if missing.
-        options: fields of `SceneSet`.
-
-    Raises:
-        DataError: for a value that `SceneSet` refuses; nothing is written then.
     """
-    request = SceneSet(**options)
     for name in ("images", "audio_wav"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     entries = []
@@ -178,11 +159,8 @@ def ensure(cache: Path, **options: Any) -> Path:
     """Return the folder of a data set in `cache`, and generate it on first use.
 
     It is generated in a temporary folder and moved to its place in one step. Of several processes
-    that generate it at once the first one wins; their results are equal.
-
-    Args:
-        cache: folder of data sets; created if missing.
-        options: fields of `SceneSet`.
+    that generate it at once the first one wins; their results are equal. `options` are fields of
+    `SceneSet`.
 
     Raises:
         DataError: for a value that `SceneSet` refuses; nothing is written then.
@@ -191,14 +169,14 @@ def ensure(cache: Path, **options: Any) -> Path:
     folder = cache / request.folder
     if folder.is_dir():
         return folder
-    logger.info(
+    _log.info(
         "generating %d synthetic scenes (seed %d) in %s", request.scenes, request.seed, folder
     )
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=cache) as workplace:
         # one level down, because only its owner can read the temporary folder itself
         draft = Path(workplace) / folder.name
-        generate(draft, **vars(request))
+        generate(draft, request)
         try:
             draft.rename(folder)
         except OSError:
@@ -208,12 +186,7 @@ def ensure(cache: Path, **options: Any) -> Path:
 
 
 def empty_scene(seed: int, number: int, split: str = DEFAULT_SPLIT) -> NDArray[np.uint8]:
-    """Draw the background of a scene, uint8 [224, 224, 3], the same at any difficulty.
-
-    Raises:
-        DataError: for a seed or split that `SceneSet` refuses.
-        ValueError: for a number that is not 0 to 2 ** 32 - 1.
-    """
+    """Draw the background of a scene, uint8 [224, 224, 3], the same at any difficulty."""
     SceneSet(seed=seed, split=split)
     if not 0 <= number < 2**32:
         raise ValueError(f"Expected `number` from 0 to {2**32 - 1}, but got {number}.")
@@ -232,12 +205,14 @@ def _write_scene(folder: Path, request: SceneSet, number: int) -> list[dict[str,
         (folder / "images" / f"{stem}.png").write_bytes(picture.getvalue())
         waveform = request.record(number, sample)
         soundfile.write(folder / "audio_wav" / f"{stem}.wav", waveform, RATE, subtype="PCM_16")
-        entry: dict[str, Any] = {"image": f"{stem}.png", "audio": f"{stem}.wav"}
         boxes = [list(scene.boxes[place]) for place in places]
+        entry: dict[str, Any] = {
+            "image": f"{stem}.png",
+            "audio": f"{stem}.wav",
+            "gt_box": boxes[0],
+            "class": name,
+        }
         if request.difficulty in ("easy", "same_class_pair"):
-            entry |= {"gt_box": boxes, "class": name}
-            entry |= {"classes": list(cast.classes), "group": group}
-        else:
-            entry |= {"gt_box": boxes[0], "class": name}
+            entry |= {"gt_box": boxes, "classes": list(cast.classes), "group": group}
         entries.append(entry)
     return entries

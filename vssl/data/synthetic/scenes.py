@@ -43,11 +43,8 @@ class Cast:
 def generator_of(seed: int, number: int, part: int, split: str) -> np.random.Generator:
     """Seed the generator of one part of a scene; no other part, scene, seed or split shares it.
 
-    Args:
-        seed: below 2 ** 32, as `number`: NumPy splits a larger number in two.
-        number: of the scene, or of the round in which classes take turns.
-        part: `ORDER`, `BACKGROUND`, `OBJECTS`, or `SOUND` or `NOISE` plus an object's position.
-        split: `test`, `validation` or `train`.
+    `seed` and `number` (of the scene, or of the round in which classes take turns) are below 2 **
+    32: NumPy splits a larger number in two. To `SOUND` and `NOISE` an object's position is added.
     """
     return np.random.default_rng([seed, number, part, SPLITS.index(split)])
 

@@ -308,14 +308,10 @@ def mix_equally(recordings: Sequence[AnyFloats]) -> Floats:
 
 
 def add_noise(recording: AnyFloats, snr: float, generator: np.random.Generator) -> Floats:
-    """Add pink noise (power falls as 1 / frequency) to a waveform [L].
+    """Add pink noise (power falls as 1 / frequency) to a waveform [L], `snr` dB below its RMS.
 
-    The recording keeps its level, unless the peak would pass `PEAK`: then both are scaled down.
-
-    Args:
-        recording: not silent.
-        snr: level of the recording above the noise in dB (RMS over the clip).
-        generator: the same one gives the same noise at every level.
+    The recording keeps its level, unless the peak would pass `PEAK`: then both are scaled down. One
+    generator gives the same noise at every level.
     """
     spectrum = np.fft.rfft(generator.standard_normal(recording.size))
     bins = np.arange(spectrum.size)
