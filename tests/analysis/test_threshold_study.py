@@ -617,7 +617,7 @@ def test_what_is_missing_is_not_rounded_away(
     ("arguments", "status", "message"),
     [
         (("--threshold", "object_area"), 1, "threshold object_area: every map has its own"),
-        (("--threshold", "no_such"), 1, "'threshold/no_such'"),
+        (("--threshold", "no_such"), 1, "but got `no_such`"),
         (("--points", "0"), 2, "a whole number from 1, got 0"),
     ],
 )
