@@ -117,7 +117,7 @@ def test_p_counts_the_negatives_that_reach_as_high(maxima: list[float], largest:
 def test_p_is_rarely_small_for_a_negative_of_another_image(shared: float) -> None:
     """With draws that share much of their image, where a count of maps would be too bold."""
     generator = np.random.default_rng(5)
-    images, draws, repetitions = 19, 5, 4000
+    images, draws, repetitions = 19, 5, 1500
     image = np.repeat(np.arange(images), draws)
     values = np.empty(repetitions)
     for place in range(repetitions):

@@ -365,8 +365,9 @@ def test_the_page_in_a_browser(address: str, tmp_path: Path) -> None:
         assert not {"oracle", "deaf_best", "stored", "ezvsl"} & set(options)
         assert "Setting up audio_blind" in screen.after(options["audio_blind"].click)
         screen.wait(lambda: "model audio_blind" in screen.text("#result"))
-        assert len({each.text for each in screen.all(".maps figure em")}) == 1  # as it is deaf
-        assert len({each.get_attribute("src") for each in screen.all(".maps img")}) == 2
+        # as it is deaf; the page may be replacing what it shows
+        screen.wait(lambda: len({each.text for each in screen.all(".maps figure em")}) == 1)
+        screen.wait(lambda: len({e.get_attribute("src") for e in screen.all(".maps img")}) == 2)
         focused = [_tab(driver) for _ in range(36)]
         assert [each for each in dict.fromkeys(focused) if each in _ORDER] == _ORDER
         resize(driver, 390, 844, dark=True)

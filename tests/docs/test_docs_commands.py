@@ -191,7 +191,8 @@ def test_what_needs_nothing_else_runs(line: str, own: Path, work: Path, tmp_path
     if program in QUICK:
         done(line, *QUICK[program], cwd=work)
         return
-    small = ("data.scenes=2", "metrics=pia", "calibration=null")
+    small = ["data.scenes=2", "metrics=pia", "calibration=null"]
+    small += [] if "threshold=" in line else ["threshold=fixed"]
     job = [
         each.replace("model=mine", "model=tiny_av")
         for each in first_and_last("evaluate", arguments, own)[0]
@@ -249,6 +250,7 @@ def test_a_block_is_what_it_says(block: Block, own: Path) -> None:
         assert block.text.split()[0] not in pages.PROGRAMS, f"{block}: is it a command?"
 
 
+SMALL = ["subsets=[]", "bootstrap.resamples=20", "threshold=[fixed,universal_q3]"]
 PYTHON = dict.fromkeys(each.page for each in BLOCKS if each.language == "python" and not each.file)
 
 
@@ -265,5 +267,6 @@ def test_the_python_of_a_page_runs(page: Path, work: Path, monkeypatch: pytest.M
     for block in blocks(page):
         if block.language == "python" and not block.file and not re.search(MORE, block.text):
             code = block.text.replace("scenes=1500", "scenes=2")
-            code = code.replace("scenes=4", 'scenes=4", "subsets=[]", "bootstrap.resamples=20')
+            code = code.replace("scenes=4", 'scenes=4", "' + '", "'.join(SMALL))
+            code = code.replace("data=samples[:6],", f"data=samples[:6], overrides={SMALL},")
             exec(compile(code, str(page), "exec"), names)

@@ -288,7 +288,8 @@ def test_the_trace_of_a_number(tmp_path: Path, capsys: pytest.CaptureFixture[str
     folder = tmp_path / "run"
     overrides = ["model=audio_blind", "data.scenes=6", f"paths.cache={tmp_path}"]
     overrides += ["negatives.noise.draws=2", "negatives.offscreen.draws=2"]
-    summary = evaluate(folder, *overrides, "subsets=[category]")
+    overrides += ["threshold=universal_q3", "metrics=pia", "subsets=[category]"]
+    summary = evaluate(folder, *overrides)
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
     names: dict[str, Any] = {"run": folder}
     exec(code, names)  # the page's own example

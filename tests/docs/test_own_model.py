@@ -34,7 +34,7 @@ def test_the_commands_of_the_page_work(
     lines = [line for line in commands("own-model.md") if name in line]
     lines = [line for line in lines if words(line)[0] != "vssl-localize"]
     assert words(lines[-1])[0] == "vssl-evaluate"
-    few = ("data.scenes=2", "output_dir=run")
+    few = ("data.scenes=2", "output_dir=run", "threshold=fixed", "metrics=pia")
     few += ("negatives.noise.draws=1", "negatives.offscreen.draws=1")
     for line in lines:
         program, *arguments = words(line)

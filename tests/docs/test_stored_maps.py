@@ -19,6 +19,6 @@ def test_the_walk_ends_with_a_table(tmp_path: Path) -> None:
     (tmp_path / "make_maps.py").write_text(block.text)
     with contextlib.chdir(tmp_path):
         subprocess.run([sys.executable, "make_maps.py", "plan", "plan/maps"], check=True)
-    table = done(evaluate, *few, "output_dir=run", cwd=tmp_path).stdout
+    table = done(evaluate, *few, "output_dir=run", "threshold=fixed", cwd=tmp_path).stdout
     assert "brightness on synthetic, protocol corrected" in table
     assert (tmp_path / "run" / "summary.parquet").is_file()

@@ -16,7 +16,7 @@ from vssl.data.video_names import clip_of
 
 PAGE = (ROOT / "docs" / "videos.md").read_text(encoding="utf-8")
 NAMES = ("3qesirWAGt4_000020", "nLKEdmVu3FY_000040", "aEYwqY-Zt_k_000011")
-QUICK = (*FAST, "negatives=silence", "output_dir=run")
+QUICK = (*FAST, "negatives=silence", "output_dir=run", "threshold=fixed")
 
 
 def lines(data: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Small real runs to report on: two networks that hear, under the paper's names, and baselines."""
+"""Runs to report on: changed copies, and LaTeX that is compiled."""
 
 from __future__ import annotations
 
@@ -11,35 +11,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.helpers.drawn import draw_vggss
-from tests.helpers.running import HEARS, guided_by, run
+from tests.helpers.running import HEARS
 from vssl.records.files import RUN_FILE, file_hashes
 from vssl.records.schema import METADATA_KEY
 from vssl.reporting.collection import Collection
 
-DRAWS = ("negatives.noise.draws=2", "negatives.offscreen.draws=3")
 NETWORK = tuple(option for option in HEARS if option != "model.name=loudness")
-
-
-def make_runs(folder: Path, prior: Path) -> Path:
-    """Finished runs of one test set below a folder, which is returned.
-
-    `ezvsl` with object-guided maps, `lvs` without, `random`, `oracle`, and `center` twice: on all
-    negatives and on silence alone.
-    """
-    data = ("data=vggss", f"data.root={draw_vggss(folder / 'data')}")
-    runs = folder / "runs"
-    for name, options in {
-        "ezvsl": (*NETWORK, "model.name=ezvsl", *guided_by(prior), *DRAWS),
-        # the noise's level, so that it is another model's
-        "lvs": (*NETWORK, "model.name=lvs", "model.frontend.scale=9", *DRAWS),
-        "random": ("model=random", *DRAWS),
-        "oracle": ("model=oracle", *DRAWS),
-        "center": ("model=center", *DRAWS),
-        "silence": ("model=center", "negatives=silence"),
-    }.items():
-        run(runs / name, *data, *options)
-    return runs
 
 
 def copy_run(run: Path, to: Path) -> Path:

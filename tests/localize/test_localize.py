@@ -76,7 +76,7 @@ def test_maps_are_those_of_an_evaluation(
     """
     weights = seeded_checkpoint(model)
     network = (f"model={model}", f"model.weights={weights}", *overrides)
-    summary = evaluated(tmp_path / "run", f"data.root={toy}", *network, *NEGATIVES)
+    summary = evaluated(tmp_path / "run", f"data.root={toy}", "data.limit=2", *network, *NEGATIVES)
     found = records(tmp_path / "run")
     name = str(found["sample_id"].iloc[0])
     rows = read_manifest(tmp_path / "run" / MANIFEST_FILE).to_pylist()
@@ -94,7 +94,7 @@ def test_maps_are_those_of_an_evaluation(
     )
     fitted = summary[summary["threshold_policy"] == "universal_q3"]["threshold"].iloc[0]
     assert numbers["threshold"]["value"] == pytest.approx(fitted, rel=1e-6)
-    assert numbers["threshold"]["source"] == "fit on vggss (silence+noise)"
+    assert numbers["threshold"]["source"] == "fit on vggss (first 2) (silence+noise)"
     assert numbers["provenance"]["weights"]["file"] == weights.name
     assert (numbers["verdict"]["localized"] is None) == (model == "rcgrad")
     with Image.open(tmp_path / "out" / "localize.png") as picture:

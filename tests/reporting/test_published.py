@@ -22,7 +22,6 @@ from vssl.reporting.published import (
     PUBLISHED_MODELS,
     TEST_SETS,
     beside_published,
-    map_variants,
     read_published,
     report_published,
 )
@@ -84,30 +83,16 @@ def test_names_are_ours() -> None:
         assert (CONF / "threshold" / f"{policy}.yaml").is_file()
 
 
-@pytest.mark.parametrize(
-    ("published", "ours"),
-    [
-        ("AV", ("av",)),
-        ("AV+OGL", ("ogl",)),
-        ("AV+OGL, author rerun with --relative_prediction", ("ogl",)),
-        ("not stated (AV or AV+OGL)", ("av", "ogl")),
-        ("NN w/ Sup. Pre. Enc.", ("av", "ogl")),
-        ("unknown", ("av", "ogl")),
-    ],
-)
-def test_map_variants(published: str, ours: tuple[str, ...]) -> None:
-    assert map_variants(published) == ours
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, prior_file: Path) -> Path:
     """A weightless model under a published one's name, with the prior, and one as itself."""
     root = tmp_path_factory.mktemp("runs")
-    on = ("model=center", "data=vggss", f"data.root={draw_vggss(root / 'vggss')}",
-          "negatives.noise.draws=1", "negatives.offscreen.draws=1")  # fmt: skip
-    rules = "threshold=[standard,half_range]"
-    run(root / "ezvsl", *on, "model.name=ezvsl", rules, *guided_by(prior_file))
-    run(root / "center", *on, "threshold=fixed")
+    on = ("model=center", "data=vggss", f"data.root={draw_vggss(root / 'vggss')}")
+    rules = "threshold=[half_image,universal_q3,half_range]"
+    few = (rules, "metrics=[paper,detection_ap,max_f1]")
+    few += ("negatives.noise.draws=1", "negatives.offscreen.draws=1")
+    run(root / "ezvsl", *on, "model.name=ezvsl", *few, *guided_by(prior_file))
+    run(root / "center", *on, "negatives=none", "threshold=fixed", "metrics=ciou")
     return root
 
 

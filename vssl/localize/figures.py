@@ -27,22 +27,8 @@ from vssl.localize.verdict import MapNumbers, Threshold, Verdict, distinguishabl
 from vssl.reporting.figures.overlay import COLOURS, in_range, laid_over, layer
 from vssl.types import POSITIVE
 
-_LARGE_LINE, _SMALL_LINE = 0.23, 0.16  # heights of a line of text in inches
-_LARGE_CHARACTERS, _SMALL_CHARACTERS = 10.2, 15.5  # characters per inch
-_STYLES_ABOVE: tuple[dict[str, Any], ...] = ({"fontsize": 10, "color": "#444444"}, {"fontsize": 11})
-_STYLES_BELOW: tuple[dict[str, Any], ...] = (
-    {"fontsize": 7.5, "color": "#444444"},
-    {"fontsize": 8, "linespacing": 1.4},
-    {"fontsize": 8, "color": "#B2182B"},
-)
-"""Styles of files and verdict; of note, errors and warnings."""
-
 _LONGEST = 480  # longest side of a drawn image in pixels
-# in inches: largest and smallest size of a picture, and the room around pictures
-_MOST_WIDTH, _LEAST_WIDTH = 2.6, 1.7
-_MOST_HEIGHT, _LEAST_HEIGHT = 4.4, 0.9
-_COLUMN_GAP, _SCALE_ROOM, _TITLE_ROOM, _LABEL_ROOM = 0.15, 0.75, 0.45, 0.48
-
+_PICTURE_WIDTH, _MOST_HEIGHT, _LEAST_WIDTH = 2.2, 4.4, 7.5  # inches of a picture and of a figure
 _TIMELINE_WIDTH = 10.0
 # of Okabe and Ito: distinct for every kind of colour vision, and in grey
 _SOUND, _NEGATIVE_COLOURS = "#0072B2", ("#E69F00", "#7F7F7F", "#CC79A7", "#009E73")
@@ -50,8 +36,6 @@ _SOUND, _NEGATIVE_COLOURS = "#0072B2", ("#E69F00", "#7F7F7F", "#CC79A7", "#009E7
 _LEAST_FONT = 9
 _INK, _BAR_COLOUR, _DIM = (255, 255, 255), (16, 16, 16), (90, 90, 90)
 _VALUE, _LIMIT = (86, 180, 233), (255, 255, 255)
-
-Rectangle = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -62,33 +46,20 @@ class Captions:
     verdict: Verdict
     note: str
 
-    def room(self, width: float) -> tuple[float, float]:
-        """Heights of the texts above and below a figure of a width, in inches."""
-        above, below = self._lines(width)
-        return 0.1 + _LARGE_LINE * sum(map(len, above)), 0.08 + _SMALL_LINE * sum(map(len, below))
-
     def draw(self, figure: Figure) -> None:
-        """Write the texts on a figure."""
+        """Write files, verdict and warnings above a figure, all else below; it grows by them."""
         width, height = figure.get_size_inches()
-        above, below = self._lines(width)
-        place = height - 0.08
-        for lines, style in zip(above, _STYLES_ABOVE, strict=True):
-            text = "\n".join(lines)
-            figure.text(0.5, place / height, text, ha="center", va="top", **style)
-            place -= _LARGE_LINE * len(lines)
-        place = 0.06
-        for lines, style in zip(below, _STYLES_BELOW, strict=True):
-            figure.text(0.1 / width, place / height, "\n".join(lines), **style)
-            place += _SMALL_LINE * len(lines)
-
-    def _lines(self, width: float) -> tuple[list[list[str]], list[list[str]]]:
-        """Lines above, from top to bottom, and below, from bottom to top."""
-        wide, narrow = int(width * _LARGE_CHARACTERS), int(width * _SMALL_CHARACTERS)
         warnings = [f"warning: {each}" for each in self.verdict.warnings]
-        texts = ([self.note], self.verdict.errors, warnings)
-        below = [[line for each in part for line in textwrap.wrap(each, narrow)] for part in texts]
-        files = textwrap.wrap(self.files, int(1.1 * wide))
-        return [files, textwrap.wrap(self.verdict.words, wide)], below
+        above, below = (
+            [line for text in texts for line in textwrap.wrap(text, int(width * characters))]
+            for texts, characters in (
+                ([self.files, self.verdict.words, *warnings], 10.5),
+                ([*self.verdict.errors, self.note], 15.5),
+            )
+        )
+        figure.suptitle("\n".join(above), fontsize=11)
+        figure.supxlabel("\n".join(below), x=0.01, ha="left", fontsize=8)
+        figure.set_figheight(height + 0.2 * len(above) + 0.15 * len(below))
 
 
 def draw_pair(
@@ -110,24 +81,16 @@ def draw_pair(
     if not np.isfinite(bounds).all():
         maps = torch.stack([localization for _, localization, _ in columns])
         bounds = (float(maps.min()), float(maps.max()) + 1e-12)
-    tall = min(max(_MOST_WIDTH * height / width, _LEAST_HEIGHT), _MOST_HEIGHT)
-    wide = min(max(tall * width / height, _LEAST_WIDTH), _MOST_WIDTH)
-    step, count = wide + _COLUMN_GAP, 1 + len(columns)
-    total = max(count * step + _SCALE_ROOM, 7.5)
-    above, below = captions.room(total)
-    below += _LABEL_ROOM
-    figure = Figure(figsize=(total, tall + above + _TITLE_ROOM + below), dpi=110)
-    left = (total - count * step - _SCALE_ROOM + 0.2) / 2
-
-    def box(place: int, size: float) -> Rectangle:
-        high = figure.get_figheight()
-        return (left + place * step) / total, below / high, size / total, tall / high
-
-    _panel(figure, box(0, wide), picture, "image")
-    for place, (name, localization, numbers) in enumerate(columns, start=1):
+    count = 1 + len(columns)
+    size = max(count * _PICTURE_WIDTH, _LEAST_WIDTH), min(2.0 * height / width, _MOST_HEIGHT) + 1.0
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    panels = figure.subplots(1, count, subplot_kw={"xticks": [], "yticks": []})
+    panels[0].imshow(picture)
+    panels[0].set_title("image", fontsize=9.5)
+    for axes, (name, localization, numbers) in zip(panels[1:], columns, strict=True):
         resized = resized_map(localization, (height, width)).numpy()
-        shown = laid_over(picture, in_range(resized, bounds))
-        axes = _panel(figure, box(place, wide), shown, name)
+        axes.imshow(laid_over(picture, in_range(resized, bounds)))
+        axes.set_title(name, fontsize=9.5)
         if threshold is not None and resized.min() < threshold.value < resized.max():
             for colour, line in (("black", 2.4), ("white", 1.2)):
                 axes.contour(resized, levels=[threshold.value], colors=colour, linewidths=line)
@@ -135,8 +98,8 @@ def draw_pair(
         if numbers.marked is not None:
             text += f"\nmarks {in_percent(numbers.marked)}"
         axes.set_xlabel(text, fontsize=9)
-    scale = figure.add_axes(box(count, 0.12))
-    figure.colorbar(ScalarMappable(Normalize(*bounds), mpl.colormaps[COLOURS]), cax=scale)
+    shades = ScalarMappable(Normalize(*bounds), mpl.colormaps[COLOURS])
+    scale = figure.colorbar(shades, ax=panels.tolist(), aspect=15, pad=0.01).ax
     scale.tick_params(labelsize=8)
     if threshold is not None:
         scale.set_title(f"threshold\n{threshold.value:.3f}", fontsize=7.5)
@@ -162,13 +125,6 @@ def shrunk(pixels: Pixels, longest: int = _LONGEST) -> np.ndarray[Any, Any]:
     return image.permute(1, 2, 0).clamp(0, 1).numpy()
 
 
-def _panel(figure: Figure, box: Rectangle, picture: np.ndarray[Any, Any], name: str) -> Any:
-    axes = figure.add_axes(box, anchor="S", xticks=[], yticks=[])
-    axes.imshow(picture)
-    axes.set_title(name, fontsize=9.5)
-    return axes
-
-
 def draw_timeline(
     path: Path,
     seconds: Sequence[float],
@@ -182,18 +138,11 @@ def draw_timeline(
     A negative with several draws is a band from its lowest to its highest draw. With a threshold, a
     second plot shows the marked area.
     """
-    above, below = captions.room(_TIMELINE_WIDTH)
-    above, below = above + 0.3, below + 0.48
-    height = (3.0 if threshold is None else 4.1) + above + below
-    figure = Figure(figsize=(_TIMELINE_WIDTH, height), dpi=110)
     count = 1 if threshold is None else 2
-    grid = figure.subplots(
-        count, 1, sharex=True, squeeze=False,
-        gridspec_kw={
-            "height_ratios": [3, 1][:count], "hspace": 0.12, "left": 0.075, "right": 0.985,
-            "top": 1 - above / height, "bottom": below / height,
-        },
-    )  # fmt: skip
+    size = (_TIMELINE_WIDTH, 2.8 + 1.1 * count)
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    ratios = [3, 1][:count]
+    grid = figure.subplots(count, 1, sharex=True, squeeze=False, height_ratios=ratios)
     values = grid[0, 0]
     marker = "o" if len(seconds) == 1 else None
     largest = np.array([[each.largest for each in numbers] for numbers in frames])
@@ -235,8 +184,7 @@ def draw_timeline(
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.6)
-    values.legend(fontsize=8, ncols=5, loc="lower left", bbox_to_anchor=(0, 1.0), frameon=False,
-                  borderaxespad=0.2)  # fmt: skip
+    values.legend(fontsize=8, ncols=5, loc="lower left", bbox_to_anchor=(0, 1.0), frameon=False)
     captions.draw(figure)
     figure.savefig(path)
 
@@ -316,11 +264,9 @@ def _draw_bar(
         draw.rectangle((middle - half, 0, middle + half, gauge + 1), fill=_LIMIT)
     room, margin = image.height - gauge, max(2, image.height // 5)
     inner = image.width - 2 * max(2, room // 5)
-    sizes = range(int(0.68 * room), max(_LEAST_FONT, int(0.45 * room)) - 1, -1)
+    font = _font(max(_LEAST_FONT, int(0.56 * room)))
     for words, values in sorted(product(*texts), key=lambda pair: -len("".join(pair))):
-        fonts = (_font(size) for size in sizes)
-        font = next((f for f in fonts if f.getlength(f"{words}   {values}") <= inner), None)
-        if font is not None:
+        if font.getlength(f"{words}   {values}") <= inner:
             line = gauge + room / 2
             draw.text((margin, line), words, fill=_INK, font=font, anchor="lm")
             draw.text((image.width - margin, line), values, fill=_INK, font=font, anchor="rm")

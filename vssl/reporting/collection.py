@@ -15,6 +15,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from vssl.core.errors import UsageError
+from vssl.core.hashing import text_hash
 from vssl.records.conditions import NATURAL_NEGATIVES, sounding_objects
 from vssl.records.files import (
     LOCK_FILE,
@@ -178,7 +179,7 @@ def collect(folders: Sequence[Path], *, join: Join | None = None) -> Collection:
     found = list(_finished(folders, left_out))
     for run in _without_repetitions(_without_joined(found), left_out):
         by_test.setdefault(run.test, []).append(run)
-    names = _group_names(list(by_test))
+    names = _group_names(by_test)
     groups = [
         Group(test[0], test[1], test[2], names[test], _group_runs(runs, left_out, join))
         for test, runs in by_test.items()
@@ -318,21 +319,14 @@ def _group_runs(
     return tuple(sorted(named, key=order))
 
 
-def _group_names(tests: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """Names that are safe in a file's name: as short as tells the groups apart."""
-
-    def safe(*parts: str) -> str:
-        return "_".join(re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-") for part in parts)
-
-    names = {test: safe(*test[:2]) for test in tests}
-    for place in (2, 3):
-        count = Counter(names.values())
-        for test in tests:
-            if count[names[test]] > 1:
-                names[test] = safe(names[test].replace("_", "-"), test[place][:8])
-    count = Counter()
-    for test in tests:  # names that differ only in what is not safe
-        count[names[test]] += 1
-        if count[names[test]] > 1:
-            names[test] = f"{names[test]}_{count[names[test]]}"
-    return names
+def _group_names(tests: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """Names that are safe in a file's name; those that would be alike have a hash behind."""
+    names = {
+        test: "_".join(re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-") for part in test[:2])
+        for test in tests
+    }
+    count = Counter(names.values())
+    return {
+        test: name if count[name] == 1 else f"{name}_{text_hash(str(test))[:8]}"
+        for test, name in names.items()
+    }

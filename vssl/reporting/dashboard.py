@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from vssl.core.errors import UsageError
+from vssl.core.extras import extra
 from vssl.core.negatives import ALL_NEGATIVES
 from vssl.metrics.base import metric_classes
 from vssl.records.aggregate import summary_key
@@ -71,17 +72,11 @@ def build_dashboard(
     has a section, each metric a panel in it, each audio condition a bar in that.
 
     Raises:
-        UsageError: where wandb-workspaces is not installed.
+        MissingExtraError: where wandb-workspaces is not installed.
     """
-    try:
-        # an optional dependency
+    with extra("dashboard"):
         from wandb_workspaces import expr, workspaces  # noqa: PLC0415
         from wandb_workspaces.reports import v2 as panels  # noqa: PLC0415
-    except ImportError as error:
-        raise UsageError(
-            "vssl-dashboard needs wandb-workspaces: pip install 'vssl[dashboard]' (or"
-            " wandb-workspaces)."
-        ) from error
 
     def bars(rows: pd.DataFrame) -> Any:
         metric, policy, variant, sound = rows[_PANEL].iloc[0]

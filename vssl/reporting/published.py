@@ -15,17 +15,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.text import Text
 
 from vssl.core.errors import UsageError
-from vssl.core.files import write_text
 from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.records.files import SUMMARY_FILE
 from vssl.records.store import read_provenance
 from vssl.records.summary import read_summary
 from vssl.reporting.tables.model import Table, caption, one_row, percent, text_columns, text_row
-from vssl.reporting.tables.render import markdown_table, show_table
+from vssl.reporting.tables.render import write_shown
 
 NO_SOURCE = "missing"
 """Source of a cell without a published figure."""
@@ -156,8 +153,8 @@ def half_digit(printed: str) -> float:
 def map_variants(published: str) -> tuple[str, ...]:
     """Map variants that a published one may be: both if it is not stated.
 
-    >>> map_variants("AV+OGL"), map_variants("AV"), map_variants("not stated (AV or AV+OGL)")
-    (('ogl',), ('av',), ('av', 'ogl'))
+    >>> [map_variants(each) for each in ("AV+OGL, author rerun", "AV", "not stated (AV or AV+OGL)")]
+    [('ogl',), ('av',), ('av', 'ogl')]
     """
     name = published.partition(",")[0].strip()
     return {"AV": ("av",), "AV+OGL": ("ogl",)}.get(name, ("av", "ogl"))
@@ -222,8 +219,8 @@ def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
 def report_published(folders: Sequence[Path], output: Path | None = None) -> None:
     """Print runs beside published figures, one table each.
 
-    With `output` also writes `published.md` there, and `published.csv`: the rows of
-    `beside_published` of all runs (fractions), with the `run` in front.
+    With `output` also writes `published.md` there, and as `published.csv` and `.parquet` the rows
+    of `beside_published` of all runs (fractions), with the `run` in front.
 
     Raises:
         UsageError: when a summary cannot be read, or a run's model or test set has no figures.
@@ -273,17 +270,9 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> Non
         )
         for folder, rows in compared.items()
     ]
-    console = Console(highlight=False)
-    for table in tables:
-        show_table(console, table)
-    console.print(Text(_LEGEND, style="dim"))
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        joined = pd.concat({str(folder): rows for folder, rows in compared.items()}, names=["run"])
-        joined = joined.reset_index("run")
-        write_text(output / "published.csv", joined.to_csv(index=False))
-        write_text(output / "published.md", "\n".join([*map(markdown_table, tables), _LEGEND, ""]))
-        console.print(f"published.csv and published.md: {output}", soft_wrap=True)
+    joined = pd.concat({str(folder): rows for folder, rows in compared.items()}, names=["run"])
+    frames = {"published": joined.reset_index("run")}
+    write_shown([(tables, _LEGEND)], output, "published", frames)
 
 
 def _published_as(row: Mapping[Any, Any]) -> str:

@@ -22,12 +22,12 @@ from vssl.reporting.jobs import Job, list_jobs
 from vssl.reporting.joining import Join, JoinedRows, rows_of_runs
 from vssl.reporting.run_labels import BASELINES, label_runs
 from vssl.reporting.tables.columns import (
-    altered_overview,
+    altered_columns,
     area_columns,
     headline_columns,
     other_columns,
     overview_columns,
-    separation_overview,
+    separation_columns,
 )
 from vssl.reporting.tables.model import (
     Table,
@@ -38,6 +38,7 @@ from vssl.reporting.tables.model import (
     with_variant,
 )
 from vssl.reporting.tables.render import markdown_table, show_table
+from vssl.types import SoundingObject
 
 _log = logging.getLogger(__name__)
 
@@ -159,7 +160,7 @@ def _overview_parts(
     sentences = {str(run): in_words(rows, **overview) for run, rows in runs}
     yield {run: words for run, words in sentences.items() if words}
     universal = summary[policy == overview["universal"]]
-    if used_columns(universal, columns := altered_overview(conditions_of(summary))):
+    if used_columns(universal, columns := altered_columns(conditions_of(summary))):
         question = f"{title}: do maps withstand altered sound ({overview['universal']})?"
         yield summary_table(universal, columns, label="run", title=question)
 
@@ -171,7 +172,8 @@ def _policy_tables(summary: pd.DataFrame, title: str) -> Iterator[Table]:
         named, of_policy = with_threshold(part, "run"), f"{title}, threshold {policy}"
         columns = [*headline_columns(part), *other_columns(part)]
         yield summary_table(named, columns, label="run", title=of_policy)
-    if used_columns(summary[plain], columns := separation_overview(summary[plain])):
+    negatives = conditions_of(summary).besides_positive(SoundingObject.NONE)
+    if used_columns(summary[plain], columns := separation_columns(negatives)):
         question = f"{title}: do map maxima tell positives from negatives?"
         yield summary_table(summary[plain], columns, label="run", title=question)
     if columns := other_columns(summary[plain]):

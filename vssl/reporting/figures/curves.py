@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.transforms import offset_copy
-from scipy.ndimage import gaussian_filter1d
+from scipy.stats import gaussian_kde
 
 from vssl.analysis.threshold_curves import ThresholdCurves
 from vssl.core.arrays import Array
@@ -29,18 +29,18 @@ from vssl.reporting.figures.data import (
     mean_shares,
     negative_groups,
     separation_roc,
-    thinned,
     why_no_curves,
 )
 from vssl.reporting.figures.style import (
     GREY,
     UNIVERSAL_POLICIES,
     Drawing,
+    dashes_of,
     facets,
+    legend_below,
     look_of,
     name_axes,
     padded,
-    policy_look,
     say_gap,
 )
 from vssl.types import POSITIVE, SoundingObject, SoundingObjects
@@ -53,9 +53,7 @@ _IN_PERCENT: Any = {
     **dict.fromkeys(("xticks", "yticks"), (0, 50, 100)),
 }
 _FEW = 4  # entries of a legend whose lines may be long: the paper's conditions
-_BINS = 160
-_ABOVE = 17  # points between a panel and its title: the thresholds' names
-_LABEL_GAP = 0.2  # of a panel's width, between threshold labels
+_POINTS, _MOST_VALUES = 160, 20_000  # of a density
 
 
 def maxima(part: FigureData) -> Drawing:
@@ -71,12 +69,12 @@ def maxima(part: FigureData) -> Drawing:
         every = {policy: run.threshold(policy, part.variant) for policy in policies}
         lines = {policy: value for policy, value in every.items() if value is not None}
         _draw_maxima(axes, conditions, found, lines)
-        axes.set_title(axes.get_title(), pad=_ABOVE)
         absent = [policy for policy in policies if policy not in lines]
         gaps += [(run.label, f"no threshold {', '.join(absent)}")] if absent else []
         texts = [f"{name} {np.median(values):.3g}" for name, values in found.items()]
         medians.append(f"{run.label} median {', '.join(texts) or 'undefined'}")
     name_axes(panels, "similarity maximum", "")
+    legend_below(panels)
     kind = "upsampled object-guided" if part.variant == OBJECT_GUIDED else "native similarity"
     return Drawing(
         panels[0].figure,
@@ -105,15 +103,18 @@ def _draw_maxima(
     for place, condition in enumerate(conditions):
         if condition in values:
             _draw_row(axes, place, values[condition], look_of(condition, conditions), high - low)
-    _draw_thresholds(axes, lines, low, high)
+    for policy, value in lines.items():
+        look = {"color": "black", "linestyle": dashes_of(policy), "label": policy}
+        axes.axvline(value, **look, linewidth=0.8, zorder=5)
 
 
 def _draw_row(axes: Any, place: int, values: Array, look: Any, span: float) -> None:
     five, first, median, third, ninety_five = np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95])
-    outline = density(values)
-    if outline is not None and values.max() - values.min() > span / 400:
-        at, height = outline
-        base = place - 0.06
+    few = values[:: 1 + len(values) // _MOST_VALUES]
+    if np.ptp(few) > span / 400:
+        at = np.linspace(values.min(), values.max(), _POINTS)
+        density = gaussian_kde(few, "silverman")(at)
+        height, base = density / density.max(), place - 0.06
         # a tint, not transparent: SVG would draw hatches as transparent as the area
         tint = 0.55 + 0.45 * np.array(to_rgb(look.colour))
         axes.fill(
@@ -128,62 +129,6 @@ def _draw_row(axes: Any, place: int, values: Array, look: Any, span: float) -> N
         facecolor="white", edgecolor=look.colour, linewidth=1.0, zorder=3,
     )  # fmt: skip
     axes.plot([median] * 2, [place, place + 0.2], color="black", linewidth=1.2, zorder=4)
-
-
-def density(values: Array) -> tuple[Array, Array] | None:
-    """Places and heights of a kernel density on a grid, highest point 1; None where all are equal.
-
-    Gaussian kernel, Silverman's bandwidth 0.9 min(s, IQR / 1.34) n^(-1/5), over the values' own
-    range: no area beyond the values.
-    """
-    low, high = float(values.min()), float(values.max())
-    if high - low <= 1e-9 * max(abs(low), abs(high)):
-        return None
-    quartiles = np.quantile(values, [0.25, 0.75])
-    spreads = [float(values.std()), float(quartiles[1] - quartiles[0]) / 1.34]
-    narrow = min([s for s in spreads if s > 0], default=high - low)
-    bandwidth = 0.9 * narrow * len(values) ** -0.2
-    counts, edges = np.histogram(values, bins=_BINS, range=(low, high))
-    width = (high - low) / _BINS
-    smooth = gaussian_filter1d(counts.astype(np.float64), bandwidth / width, mode="reflect")
-    return (edges[:-1] + edges[1:]) / 2, smooth / smooth.max()
-
-
-def _draw_thresholds(axes: Any, lines: Mapping[str, float], low: float, high: float) -> None:
-    """Vertical lines, each with its short name above the panel; names never overlap."""
-    named = sorted(lines.items(), key=lambda item: item[1])
-    wanted = [(value - low) / (high - low) for _, value in named]
-    for (policy, value), place, text_at in zip(named, wanted, spread(wanted), strict=True):
-        short, dashes = policy_look(policy)
-        axes.axvline(value, color="black", linestyle=dashes, linewidth=0.8, zorder=5)
-        axes.annotate(
-            short, xy=(place, 1.0), xytext=(text_at, 1.05), xycoords="axes fraction",
-            textcoords="axes fraction", ha="center", va="bottom", fontsize=6,
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0.5,
-                        "shrinkB": 0},
-            annotation_clip=False,
-        )  # fmt: skip
-
-
-def spread(places: Sequence[float], gap: float = _LABEL_GAP) -> list[float]:
-    """Ascending places in [0, 1], moved as little as needed to lie apart."""
-    clusters: list[list[float]] = []
-
-    def start(cluster: Sequence[float]) -> float:
-        return sum(cluster) / len(cluster) - gap * (len(cluster) - 1) / 2
-
-    for place in places:
-        clusters.append([place])
-        while len(clusters) > 1:
-            last, own = clusters[-2:]
-            if start(own) - (start(last) + gap * (len(last) - 1)) >= gap:
-                break
-            clusters[-2:] = [last + own]
-    found: list[float] = []
-    for cluster in clusters:
-        first = min(max(start(cluster), 0.0), 1.0 - gap * (len(cluster) - 1))
-        found += [first + gap * n for n in range(len(cluster))]
-    return found
 
 
 def f_loc(part: FigureData) -> Drawing:
@@ -220,7 +165,7 @@ def f_loc(part: FigureData) -> Drawing:
         axes.locator_params(axis="x", nbins=4)
     name_axes(panels, "threshold", "F_LOC (%)")
     panels[0].set_ylim(0, 1.08 * highest)
-    _legend_of_f_loc(panels[0], part.policy)
+    legend_below(panels)
     seen = "Curves rest on all images and draws."
     if in_part:
         seen = f"Curves, bands and triangles rest on a part: {by_run(in_part)}."
@@ -243,15 +188,18 @@ def _draw_curve(axes: Any, curves: ThresholdCurves) -> float:
     """Draw curve and band; how high they reach."""
     at, values = curves.thresholds.astype(np.float64), 100 * curves.f_loc
     ends = 100 * np.array([interval(each) for each in curves.resampled["f_loc"].T])
-    axes.fill_between(at, ends[:, 0], ends[:, 1], color=_CURVE, alpha=0.22, linewidth=0)
-    axes.plot(at, values, color=_CURVE, marker="." if len(at) == 1 else "")
+    axes.plot(at, values, color=_CURVE, marker="." if len(at) == 1 else "", label="F_LOC")
+    axes.fill_between(
+        at, ends[:, 0], ends[:, 1], color=_CURVE, alpha=0.22, linewidth=0, label="95 % band"
+    )
     axes.set_xlim(padded(at[0], at[-1]))
     best = best_place(curves)
     if best is not None:
         axes.plot(
             [at[best]], [values[best]], marker="v", color=_BEST, markersize=5,
             markeredgecolor="black", markeredgewidth=0.4, linestyle="none", zorder=5,
-            clip_on=False, transform=offset_copy(axes.transData, axes.figure, y=4, units="points"),
+            label="best threshold", clip_on=False,
+            transform=offset_copy(axes.transData, axes.figure, y=4, units="points"),
         )  # fmt: skip
     reached = np.concatenate([values, ends[:, 1]])
     return float(reached[~np.isnan(reached)].max(initial=0.0))
@@ -261,7 +209,8 @@ def _mark_threshold(axes: Any, run: ReportRun, condition: str, part: FigureData)
     value = run.threshold(part.policy, part.variant)
     if value is None:
         return
-    axes.axvline(value, color="black", linestyle=policy_look(part.policy)[1], linewidth=0.8)
+    look = {"color": "black", "linestyle": dashes_of(part.policy), "label": part.policy}
+    axes.axvline(value, **look, linewidth=0.8)
     number = run.number("f_loc", condition, part.policy, part.variant)
     if number is None or np.isnan(number["value"]):
         return
@@ -272,22 +221,6 @@ def _mark_threshold(axes: Any, run: ReportRun, condition: str, part: FigureData)
         [value], percent[:1], marker="o", color="white", markeredgecolor="black", markersize=4,
         markeredgewidth=1.0, linestyle="none", zorder=6, clip_on=False,
     )  # fmt: skip
-
-
-def _legend_of_f_loc(axes: Any, policy: str) -> None:
-    handles = [
-        axes.plot([], [], color=_CURVE)[0],
-        axes.fill_between([], [], [], color=_CURVE, alpha=0.22, linewidth=0),
-        axes.plot(
-            [], [], color="black", linestyle=policy_look(policy)[1], linewidth=0.8, marker="o",
-            markerfacecolor="white", markersize=4,
-        )[0],
-        axes.plot([], [], marker="v", color=_BEST, markeredgecolor="black", markersize=5,
-                  markeredgewidth=0.4, linestyle="none")[0],
-    ]  # fmt: skip
-    texts = ["F_LOC", "95 % band", policy, "best threshold"]
-    columns = 4 if axes.figure.get_figwidth() > 5 else 2
-    axes.figure.legend(handles, texts, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def success_pia(part: FigureData) -> Drawing:
@@ -352,7 +285,7 @@ def roc(part: FigureData) -> Drawing:
                 continue
             look = look_of(group, run.conditions)
             axes.plot(
-                *(100 * thinned(curve)), color=look.colour, linestyle=look.dashes,
+                *(100 * curve), color=look.colour, linestyle=look.dashes,
                 label=f"{group} {part.number(run, 'auroc', group, NO_POLICY)}",
                 linewidth=0.9 if group == ALL_NEGATIVES else 1.2,
             )  # fmt: skip

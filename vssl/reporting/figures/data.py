@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,8 @@ from vssl.records.schema import NO_POLICY
 from vssl.records.store import column_names, read_columns
 from vssl.reporting.collection import Group, ReportRun
 from vssl.reporting.figures.samples import RunScene
-from vssl.reporting.tables.model import MISSING, labels_by, percent
+from vssl.reporting.tables.captions import disagreements
+from vssl.reporting.tables.model import MISSING, caption, extent, labels_by, percent
 from vssl.types import POSITIVE
 
 Gaps = list[tuple[str, str]]
@@ -109,25 +110,33 @@ class FigureData:
     def details(
         self, *sentences: str, policies: Sequence[str] = (), gaps: Sequence[tuple[str, str]]
     ) -> tuple[str, ...]:
-        """Sentences, what the runs rest on, thresholds with their sources, and gaps."""
-        left_out = f"Not drawn (--baselines draws them): {', '.join(self.left_out)}."
+        """Sentences, what the runs rest on as below a table, values of thresholds, and gaps."""
+        rows = pd.concat([run.summary for run in self.runs])
+        behind = rows[
+            rows["threshold_policy"].isin(policies) & (rows["map_variant"] == self.variant)
+        ]
+        values = [
+            f"{run.label} {policy} {value:.4g}"
+            for run in self.runs
+            for policy in policies
+            if (value := run.threshold(policy, self.variant)) is not None
+        ]
         parts = [
             *sentences,
-            _common_facts(self.group, self.runs),
-            *_threshold_texts(self.runs, policies, self.variant),
+            *caption(rows if behind.empty else behind)[1],
+            *disagreements(self.group),
+            f"Thresholds: {'; '.join(values)}." if values else "",
             f"Gaps: {by_run(gaps)}." if gaps else "",
-            left_out if self.left_out else "",
+            f"Not drawn (--baselines draws them): {', '.join(self.left_out)}."
+            if self.left_out
+            else "",
         ]
         return tuple(part for part in parts if part)
 
     @property
     def size(self) -> str:
         """How many samples the runs have, and the seed."""
-        samples, seeds = (
-            ", ".join(dict.fromkeys(str(run.provenance[key]) for run in self.runs))
-            for key in ("evaluated", "seed")
-        )
-        return f"N = {samples} samples, seed {seeds}."
+        return f"{extent(pd.concat([run.summary for run in self.runs]))}."
 
 
 def read_scores(run: ReportRun, policy: str) -> ScoreColumns:
@@ -201,15 +210,6 @@ def separation_roc(positives: pd.Series, negatives: Sequence[pd.Series]) -> Arra
     return np.hstack([np.zeros((2, 1)), shares / shares[:, -1:]])
 
 
-def thinned(roc: Array, points: int = 400) -> Array:
-    """A ROC `[2, K]` with fewer points, evenly spaced along it."""
-    count = roc.shape[1]
-    if count <= points:
-        return roc
-    places = np.searchsorted(roc.sum(axis=0) / 2, np.linspace(0, 1, points)).clip(0, count - 1)
-    return roc[:, np.unique([0, *places, count - 1])]
-
-
 def why_no_curves(run: ReportRun, scores: ScoreColumns) -> str:
     """Why a run has no threshold curves; empty where it has."""
     maxima = scores.get(MAP_MAXIMUM, {}).values()
@@ -220,60 +220,16 @@ def why_no_curves(run: ReportRun, scores: ScoreColumns) -> str:
     return "every map holds NaN" if maxima and all(rows.isna().all() for rows in maxima) else ""
 
 
-def read_curves(run: ReportRun, *, records: int, part: int) -> Curves:
-    """F_LOC over the threshold for each map variant of a run with negatives.
-
-    A run of more than so many `records` is looked at in `part`, about so many samples.
-    """
+def read_curves(run: ReportRun) -> Curves:
+    """F_LOC over the threshold for each map variant of a run with negatives."""
     curves = partial(threshold_curves, points=201, resamples=CURVE_RESAMPLES, seed=0)
-    if int(run.provenance["evaluated"]) * sum(run.draws.values()) <= records:
+    if int(run.provenance["evaluated"]) * sum(run.draws.values()) <= CURVE_RECORDS:
         return Curves({name: curves(run.folder, name) for name in run.variants}, None)
     with tempfile.TemporaryDirectory() as place:
-        kept = thin_records(run.folder, Path(place), samples=part)
+        kept = thin_records(run.folder, Path(place), samples=CURVE_SAMPLES)
         return Curves({name: curves(Path(place), name) for name in run.variants}, kept)
 
 
 def by_run(texts: Iterable[tuple[str, str]]) -> str:
     """Texts of runs, each once, after the labels of its runs."""
     return "; ".join(f"{', '.join(labels)}: {text}" for text, labels in labels_by(texts).items())
-
-
-def _common_facts(group: Group, runs: Sequence[ReportRun]) -> str:
-    """Test set, protocol, samples, draws and seed; those that differ are named by run."""
-
-    def common(facts: Iterator[str]) -> str:
-        texts = labels_by(zip((run.label for run in runs), facts, strict=True))
-        if len(texts) == 1:
-            return str(next(iter(texts)))
-        return " / ".join(f"{text} ({', '.join(labels)})" for text, labels in texts.items())
-
-    facts = [run.provenance for run in runs]
-    samples = common(str(each["evaluated"]) for each in facts)
-    coverage = common(f"{100 * each['coverage']:.4g} %" for each in facts)
-    drawn = [", ".join(f"{c} x {n}" for c, n in run.draws.items() if c != POSITIVE) for run in runs]
-    return (
-        f"Test set {group.dataset}, protocol {group.protocol}; N = {samples} samples (coverage"
-        f" {coverage}, list {group.manifest_hash[:8]}); draws:"
-        f" {common(text or 'positives only' for text in drawn)}; seed"
-        f" {common(str(each['seed']) for each in facts)}."
-    )
-
-
-def _threshold_texts(
-    runs: Sequence[ReportRun], policies: Sequence[str], variant: str
-) -> Iterator[str]:
-    """Values of threshold policies by run, and what they rest on; missing ones are gaps."""
-    values, sources = [], []
-    for run in runs:
-        known = {p: run.threshold(p, variant) for p in policies}
-        texts = [f"{p} {value:.4g}" for p, value in known.items() if value is not None]
-        if texts:
-            values.append(f"{run.label} {', '.join(texts)}")
-            rows = run.summary
-            chosen = rows["threshold_policy"].isin(policies) & (rows["map_variant"] == variant)
-            of_run = rows.loc[chosen, "threshold_source"].unique()
-            sources.append((run.label, ", ".join(map(str, of_run))))
-    if values:
-        different = labels_by(sources)
-        yield f"Thresholds: {'; '.join(values)}."
-        yield f"They rest on: {next(iter(different)) if len(different) == 1 else by_run(sources)}."

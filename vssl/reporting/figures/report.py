@@ -16,8 +16,6 @@ from vssl.records.localization import AUDIO_VISUAL, OBJECT_GUIDED
 from vssl.records.read import samples_by_size
 from vssl.reporting.collection import Group
 from vssl.reporting.figures.data import (
-    CURVE_RECORDS,
-    CURVE_SAMPLES,
     FigureData,
     GridSample,
     read_curves,
@@ -123,19 +121,14 @@ def parts_of(
     policy: str = "universal_q3",
     samples: Sequence[str] = (),
     baselines: bool = True,
-    curve_records: int = CURVE_RECORDS,
-    curve_samples: int = CURVE_SAMPLES,
 ) -> list[FigureData]:
-    """Read the data of a group's figures, by map variant.
-
-    `curve_records` and `curve_samples` say when curves rest on a part of a run, see `read_curves`.
-    """
+    """Read the data of a group's figures, by map variant."""
     models = tuple(run for run in group.runs if baselines or not run.is_baseline)
     left_out = [run.label for run in group.runs if models and run not in models]
     group = group._replace(runs=models or group.runs)
     scores = {run.label: read_scores(run, policy) for run in group.runs}
     curves = {
-        run.label: read_curves(run, records=curve_records, part=curve_samples)
+        run.label: read_curves(run)
         for run in group.runs
         if not why_no_curves(run, scores[run.label])
     }

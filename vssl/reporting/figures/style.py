@@ -94,12 +94,12 @@ _OTHER_LOOKS = (
     Look("#332288", (0, (6, 1, 2, 1)), "\\\\//"),
     Look("#f0e442", (0, (4, 1, 1, 1)), "++"),
 )
-UNIVERSAL_POLICIES: dict[str, tuple[str, Any]] = {
-    "universal_max": ("max", (0, (5, 1.5))),
-    "universal_max10": ("max10", (0, (1.2, 1.2))),
-    "universal_q3": ("q3", "solid"),
+UNIVERSAL_POLICIES: dict[str, Any] = {
+    "universal_max": (0, (5, 1.5)),
+    "universal_max10": (0, (1.2, 1.2)),
+    "universal_q3": "solid",
 }
-"""Short name and line style of the universal threshold policies, in the order they are drawn."""
+"""Line styles of the universal threshold policies, in the order they are drawn."""
 
 HOUSE_STYLE: Any = {
     "font.size": 7.0,
@@ -119,6 +119,7 @@ HOUSE_STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "path.simplify_threshold": 0.25,  # of a point: a ROC has as many places as maps
     "svg.fonttype": "none",  # text stays text: found, read aloud, selected
     "svg.hashsalt": "vssl",
 }
@@ -132,9 +133,9 @@ def look_of(condition: str, conditions: Sequence[str]) -> Look:
     return _OTHER_LOOKS[others.index(condition) % len(_OTHER_LOOKS)]
 
 
-def policy_look(policy: str) -> tuple[str, Any]:
-    """Short name and line style of a threshold policy."""
-    return UNIVERSAL_POLICIES.get(policy, (policy, (0, (3, 1, 1, 1))))
+def dashes_of(policy: str) -> Any:
+    """Line style of a threshold policy."""
+    return UNIVERSAL_POLICIES.get(policy, (0, (3, 1, 1, 1)))
 
 
 def facets(titles: Sequence[str], *, height: float, share_y: bool = False) -> list[Any]:
@@ -162,6 +163,20 @@ def name_axes(panels: Sequence[Any], below: str, beside: str) -> None:
         axes.tick_params(labelleft=first)
         if first:
             axes.set_ylabel(beside)
+
+
+def legend_below(panels: Sequence[Any]) -> None:
+    """Explain below the panels what has a label in any of them."""
+    named = [
+        pair for axes in panels for pair in zip(*axes.get_legend_handles_labels(), strict=True)
+    ]
+    known = {text: handle for handle, text in named}
+    if known:
+        canvas = panels[0].figure
+        columns = 4 if canvas.get_figwidth() > 5 else 2
+        canvas.legend(
+            known.values(), known, loc="outside lower center", ncols=columns, frameon=False
+        )
 
 
 def say_gap(axes: Any, text: str) -> None:

@@ -11,11 +11,11 @@ import numpy as np
 from vssl.core.negatives import ALL_NEGATIVES
 from vssl.reporting.collection import ReportRun
 from vssl.reporting.figures.data import FigureData, Gaps
-from vssl.reporting.figures.style import Drawing, facets, look_of, name_axes, say_gap
+from vssl.reporting.figures.style import Drawing, facets, legend_below, look_of, name_axes, say_gap
 from vssl.reporting.tables.columns import CLASSES, SIZES, subset_name, subsets_by_kind
 from vssl.types import POSITIVE
 
-_MARKS = {("ciou", POSITIVE): "o", ("f_loc", ALL_NEGATIVES): "s"}
+_MARKS = {("ciou", POSITIVE): ("o", "cIoU"), ("f_loc", ALL_NEGATIVES): ("s", "F_LOC")}
 _ENDS = 8  # classes shown at either end of the order, where there are many
 _Subset = tuple[str, str]
 
@@ -54,13 +54,14 @@ def _draw(part: FigureData, keys: Sequence[_Subset], *, name: str, kind: str, al
     gaps: Gaps = []
     for axes, run in zip(panels, part.runs, strict=True):
         drawn = False
-        for (metric, condition), mark in _MARKS.items():
+        for (metric, condition), (mark, label) in _MARKS.items():
             numbers = [_percent(part, run, key, metric, condition) for key in keys]
             value, low, high = np.array(numbers).T
             look, shift = look_of(condition, ()), -0.15 if metric == "ciou" else 0.15
             places = np.arange(len(keys)) + shift
             axes.hlines(places, low, high, color=look.colour, linewidth=1.0)
-            axes.plot(value, places, mark, color=look.colour, markersize=3.2, clip_on=False)
+            style: Any = {"color": look.colour, "markersize": 3.2, "clip_on": False}
+            axes.plot(value, places, mark, label=label, **style)
             drawn |= bool(np.isfinite(value).any())
         axes.set(xlim=(-2, 102), xticks=(0, 50, 100), ylim=(len(keys) - 0.5, -0.5))
         axes.set_yticks(range(len(keys)), [subset_name(*key, whole=True) for key in keys])
@@ -71,13 +72,7 @@ def _draw(part: FigureData, keys: Sequence[_Subset], *, name: str, kind: str, al
             say_gap(axes, f"no numbers by {kind} at {part.policy}")
             gaps.append((run.label, f"no numbers by {kind} at {part.policy}"))
     name_axes(panels, "cIoU, F_LOC (%)", "")
-    handles: list[Any] = [
-        panels[0].plot([], [], mark, color=look_of(condition, ()).colour, markersize=3.2)[0]
-        for (_, condition), mark in _MARKS.items()
-    ]
-    panels[0].figure.legend(
-        handles, ["cIoU", "F_LOC"], loc="outside lower center", ncols=2, frameon=False
-    )
+    legend_below(panels)
     names = "; ".join(subset_name(*key, whole=True) for key in keys)
     some = f"Shown are the {_ENDS} classes with the lowest and the highest mean cIoU of {all_}."
     return Drawing(

@@ -29,7 +29,7 @@ from vssl.reporting.interpret import finding, in_words
 from vssl.reporting.page import media
 from vssl.reporting.page.gallery import QUARTERS, RunMaps, choose, in_turn, models_of, read_maps
 from vssl.reporting.tables.captions import marks_nothing
-from vssl.reporting.tables.model import GAP, Table, percent
+from vssl.reporting.tables.model import GAP, Table, caption, percent
 from vssl.types import EVALUATION_SIZE, POSITIVE
 
 PAGE_FILE = "index.html"
@@ -73,7 +73,7 @@ def write_page(
             "title": f"{title} ({group.name})" if titles.count(title) > 1 else title,
             "tests": title,
             **_words(group, policy),
-            "facts": _group_facts(group),
+            "settings": caption(pd.concat([run.summary for run in group.runs])),
             "tables": tables.get(group.name, ()),
             "figures": _shown_figures(group, figures.get(group.name, ())),
             "gallery": [],
@@ -187,25 +187,6 @@ def _words(group: Group, policy: str) -> dict[str, Any]:
     if len(rows) == 1:
         return {"finding": words.values(), "words": {}}
     return {"finding": finding(rows, **policies), "words": words}
-
-
-def _group_facts(group: Group) -> dict[str, str]:
-    """Settings that all numbers of a group share."""
-    summary = pd.concat([run.summary for run in group.runs])
-    covered = ", ".join(f"{100 * c:.4g} %" for c in sorted(summary["coverage"].unique()))
-    draws = summary.groupby("condition")["draws"].max()
-    negatives = dict.fromkeys(c for run in group.runs for c in run.conditions if c != POSITIVE)
-    seeds = ", ".join(str(int(s)) for s in sorted(summary["seed"].dropna().unique()))
-    return {
-        "test set": group.dataset,
-        "protocol": group.protocol,
-        "samples": f"{summary['n'].max()} (coverage {covered}, list {group.manifest_hash[:8]})",
-        "audio conditions": ", ".join(
-            [POSITIVE, *(f"{name} × {draws.get(name, 1)}" for name in negatives)]
-        ),
-        "seed": seeds or "none",
-        "intervals": "95 %: images, shared sounds, learnt thresholds",
-    }
 
 
 def _shown_figures(group: Group, figures: Sequence[Figure]) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ def caption_of(
     )
     if len(thresholds) > 1:
         parts.append(f"Thresholds differ in their source: {', '.join(thresholds)}.")
-    parts += _disagreements(group)
+    parts += disagreements(group)
     if FALSE_ALARMS in {column.metric for column in columns}:
         parts.append("FA: false alarms, the share of negatives in which anything is marked.")
     if any(cell.rank for cell in cells):
@@ -77,7 +77,7 @@ def _rows_behind(group: Group, columns: Sequence[Column]) -> pd.DataFrame:
     return chosen if len(chosen) else summary
 
 
-def _disagreements(group: Group) -> Iterator[str]:
+def disagreements(group: Group) -> Iterator[str]:
     """Settings of the negatives in which the runs of a table differ."""
     settings: dict[str, dict[str, str]] = defaultdict(dict)
     choices: dict[tuple[tuple[str, int], ...], dict[str, str]] = defaultdict(dict)

@@ -165,16 +165,6 @@ def separation_columns(negatives: Sequence[str] = NEGATIVE_TYPES) -> list[Column
     ]
 
 
-def separation_overview(summary: pd.DataFrame) -> list[Column]:
-    """AUROC and FPR at 95 % TPR for every type of negatives, and for all together."""
-    negatives = conditions_of(summary).besides_positive(SoundingObject.NONE)
-    return [
-        metric_column(metric, c, detail=c, arrow_first=True)
-        for metric in (AUROC, FPR95)
-        for c in (*negatives, ALL_NEGATIVES)
-    ]
-
-
 def detection_columns(policy: str, negatives: Sequence[str] = NEGATIVE_TYPES) -> list[Column]:
     """Finding the object and rejecting negatives as one detection (SLAVC's view)."""
     return [
@@ -287,34 +277,15 @@ def listening_columns(sounding: SoundingObjects, policy: str = "") -> list[Colum
     ]  # fmt: skip
 
 
-DETECTION_COLUMNS = (
-    metric_column(DetectionAP, ALL_NEGATIVES, name="detection", detail="AP, all"),
-    metric_column(MaxF1, ALL_NEGATIVES, detail="all"),
-)
-
-
-def altered_columns(sounding: SoundingObjects, policy: str) -> list[Column]:
+def altered_columns(sounding: SoundingObjects, policy: str = "") -> list[Column]:
     """Whether the map withstands changes of the own object's sound; empty without any."""
     altered = sounding.besides_positive(SoundingObject.OWN)
     found = [metric_column(m, POSITIVE, policy, top="own sound") for m in (ConsensusIoU, AUC)]
     for c in altered:
         found += [metric_column(m, c, policy, c, top=c) for m in (ConsensusIoU, AUC)]
-        found.append(_agreement_with_altered(c, policy))
+        pair, detail = f"{POSITIVE}{PAIR}{c}", f"own, {c}"
+        found.append(metric_column(Agreement, pair, policy, detail, top=c, sounding=[_OWN]))
     return found if altered else []
-
-
-def altered_overview(sounding: SoundingObjects) -> list[Column]:
-    """CIoU and agreement under each changed sound of the own object; empty without any."""
-    altered = sounding.besides_positive(SoundingObject.OWN)
-    ciou = [
-        metric_column(ConsensusIoU, c, detail=c, arrow_first=True) for c in (POSITIVE, *altered)
-    ]
-    return [*ciou, *(_agreement_with_altered(c) for c in altered)] if altered else []
-
-
-def _agreement_with_altered(condition: str, policy: str = "") -> Column:
-    pair, detail = f"{POSITIVE}{PAIR}{condition}", f"own, {condition}"
-    return metric_column(Agreement, pair, policy, detail, top=condition, sounding=[_OWN])
 
 
 def published_columns(places: Iterable[Definition]) -> list[Column]:

@@ -332,18 +332,23 @@ def fitted_sources(summary: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(one if alike[one] > 1 else own for one, own in pairs))
 
 
+def extent(summary: pd.DataFrame) -> str:
+    """How many samples are behind the rows of a table, how much of the test set, and the seed."""
+    coverage, seeds = coverage_text(summary["coverage"]), _each_once(summary["seed"])
+    return f"N = {summary['n'].max()} samples (coverage {coverage}), seed {seeds}"
+
+
+def _each_once(values: pd.Series) -> str:
+    return ", ".join(str(value) for value in pd.unique(values))
+
+
 def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
     """Say what the rows of a table rest on: a sentence, and details with one sentence each.
 
     The first has N, coverage, seed and interval; the others data, protocol, draws and thresholds.
     `order` is that of the audio conditions; the default is their order in the rows.
     """
-
-    def values(column: str) -> str:
-        return ", ".join(str(v) for v in pd.unique(summary[column]))
-
-    lists = ", ".join(h[:8] for h in pd.unique(summary["manifest_hash"]))
-    coverage = coverage_text(summary["coverage"])
+    data, protocol = _each_once(summary["dataset"]), _each_once(summary["protocol"])
     draws = summary.groupby("condition")["draws"].max()
     conditions = conditions_of(summary).besides_positive(*SoundingObject)
     conditions = [c for c in order if c in conditions] or conditions
@@ -351,7 +356,7 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> tuple[str, t
     sources = fitted_sources(summary)
     undefined = int(summary["n_undefined"].max())
     parts = [
-        f"Data {values('dataset')}, protocol {values('protocol')}, list {lists}.",
+        f"Data {data}, protocol {protocol}, list {_each_once(summary['manifest_hash'].str[:8])}.",
         f"Draws: {per_type}." if per_type else "Positives only.",
         "Intervals are over images, shared sounds and learnt thresholds.",
     ]
@@ -365,8 +370,4 @@ def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> tuple[str, t
     parts += [f"Threshold {name}: {source}." for name, source in pairs.itertuples(index=False)]
     if undefined:
         parts.append(f"Up to {undefined} undefined values are left out of a mean.")
-    return (
-        f"N = {summary['n'].max()} samples (coverage {coverage}), seed {values('seed')};"
-        " percentages with 95 % intervals.",
-        tuple(parts),
-    )
+    return f"{extent(summary)}; percentages with 95 % intervals.", tuple(parts)

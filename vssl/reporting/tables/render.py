@@ -52,17 +52,22 @@ def show_table(console: Console, table: Table) -> None:
 
 def write_shown(
     sections: Iterable[tuple[Sequence[Table], str]],
-    output: Path,
+    output: Path | None,
     name: str,
     frames: Mapping[str, pd.DataFrame],
 ) -> None:
-    """Print tables with notes below; write them as `<name>.md`, and frames as parquet and csv."""
+    """Print tables with notes below.
+
+    With `output` also write them there as `<name>.md`, and frames as parquet and csv.
+    """
     console, texts = Console(highlight=False), []
     for tables, note in sections:
         for table in tables:
             show_table(console, table)
         console.print(Text(note, style="dim"), soft_wrap=True)
         texts += [*map(markdown_table, tables), note, ""]
+    if output is None:
+        return
     output.mkdir(parents=True, exist_ok=True)
     for stem, frame in frames.items():
         frame.to_parquet(output / f"{stem}.parquet")

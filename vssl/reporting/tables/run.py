@@ -35,11 +35,11 @@ def announce(folder: Path, *, quiet: bool = False) -> pd.DataFrame:
     label = "threshold policy"
     named = with_variant(summary.assign(**{label: summary["threshold_policy"]}), label)
     rows = with_threshold(named[named["threshold_policy"] != NO_POLICY], label)
-    listening = [*columns.listening_columns(sounding), *columns.DETECTION_COLUMNS]
+    listening = [*columns.listening_columns(sounding), *columns.detection_columns("", ())]
     for question, shown in (
         ("", columns.headline_columns(summary)),
         (": does the map follow the sound?", listening),
-        (": does the map withstand altered sound?", columns.altered_overview(sounding)),
+        (": does the map withstand altered sound?", columns.altered_columns(sounding)),
     ):
         show_table(console, summary_table(rows, shown, label=label, title=f"{title}{question}"))
     others = columns.other_columns(summary)

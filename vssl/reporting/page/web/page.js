@@ -157,12 +157,10 @@
 
   let shown = null; // the data of the chosen test set
   let cards = [];
-  let levels = []; // for each model and map variant: { value, policy }
   const visible = new Set();
-  const settings = { rendering: "heat", variant: "av", boxes: true, hidden: new Set() };
+  const settings = { rendering: "heat", variant: "av", boxes: true, hidden: new Set(), policy: null, position: 0 };
 
   const variantOf = (model) => (model.variants.includes(settings.variant) ? settings.variant : "av");
-  const levelOf = (k) => levels[k][variantOf(shown.models[k])];
 
   /** Lowest value, own threshold (or the middle) and highest value of a model's slider. */
   function scaleOf(model, variant) {
@@ -171,69 +169,35 @@
     return { low: Math.min(low, own), own, high: Math.max(high, own) };
   }
 
-  function setPolicy(policy, only = null) {
-    shown.models.forEach((model, k) => {
-      if (only !== null && k !== only) return;
-      for (const variant of model.variants) {
-        levels[k][variant] = { value: model.thresholds[variant][policy] ?? null, policy };
-      }
-    });
+  /** A model's threshold: a policy's, null where it has none, or the slider's. */
+  function levelOf(k) {
+    const model = shown.models[k], variant = variantOf(model);
+    if (settings.policy !== null) return model.thresholds[variant][settings.policy] ?? null;
+    const { low, own, high } = scaleOf(model, variant), share = settings.position / 100;
+    return own + share * (share < 0 ? own - low : high - own);
   }
 
-  /** -100 is the lowest value of a model's maps, 0 its own threshold, 100 the highest value. */
-  function setPosition(position) {
-    shown.models.forEach((model, k) => {
-      for (const variant of model.variants) {
-        const { low, own, high } = scaleOf(model, variant);
-        const value = own + (position / 100) * (position < 0 ? own - low : high - own);
-        levels[k][variant] = { value, policy: null };
-      }
-    });
-  }
-
-  /** Where on that scale a model's threshold is. */
-  function positionOf(k) {
-    const { low, own, high } = scaleOf(shown.models[k], variantOf(shown.models[k]));
-    const above = (levelOf(k).value ?? own) - own, side = above < 0 ? own - low : high - own;
-    return side > 0 ? Math.min(Math.max(100 * above / side, -100), 100) : 0;
-  }
-
-  const scope = () => (at("scope").value === "all" ? null : Number(at("scope").value));
-
-  function fromSlider() {
-    const slider = at("threshold"), k = scope();
-    if (k === null) {
-      if (Number(slider.value) === 0) setPolicy(shown.policy); // exactly, not by way of a sum
-      else setPosition(Number(slider.value));
-    } else {
-      levels[k][variantOf(shown.models[k])] = { value: Number(slider.value), policy: null };
-    }
+  function fromSlider({ target }) {
+    settings.position = Number(target.value);
+    settings.policy = settings.position === 0 ? shown.policy : null; // exactly, not by way of a sum
     update();
   }
 
-  /** Bring the slider to the scale it is on, and to what is set. */
+  /** Bring the slider to where the models' thresholds are: of a policy they differ, to their mean. */
   function placeSlider() {
-    const slider = at("threshold"), k = scope();
-    if (k === null) {
-      Object.assign(slider, { min: -100, max: 100, step: 1 });
-      const positions = levels.map((_, n) => positionOf(n)); // of a policy they differ: their mean
-      slider.value = positions.reduce((sum, position) => sum + position, 0) / (positions.length || 1);
-    } else {
-      const model = shown.models[k], { low, high } = scaleOf(model, variantOf(model));
-      Object.assign(slider, { min: low, max: high, step: (high - low) / 200 || 1 });
-      slider.value = levelOf(k).value ?? high;
-    }
+    const positions = shown.models.map((model, k) => {
+      const { low, own, high } = scaleOf(model, variantOf(model));
+      const above = (levelOf(k) ?? own) - own, side = above < 0 ? own - low : high - own;
+      return side > 0 ? Math.min(Math.max(100 * above / side, -100), 100) : 0;
+    });
+    at("threshold").value = positions.reduce((sum, position) => sum + position, 0) / positions.length;
   }
 
   let announcing = 0;
 
   function update() {
-    const k = scope(), slider = at("threshold"), all = levels.map((_, n) => levelOf(n));
-    const policies = new Set(all.map((level) => level.policy));
-    const policy = k === null ? (policies.size === 1 ? all[0].policy : null) : levelOf(k).policy;
-    const position = k === null
-      ? `${slider.value > 0 ? "+" : ""}${slider.value} %`.replace("-", "−")
-      : short(levelOf(k).value);
+    const slider = at("threshold"), { policy } = settings;
+    const position = `${slider.value > 0 ? "+" : ""}${slider.value} %`.replace("-", "−");
     slider.ariaValueText = at("threshold-text").textContent = policy ?? position;
     for (const button of at("presets").children) {
       button.ariaPressed = String(button.dataset.policy === policy);
@@ -241,13 +205,10 @@
     const values = shown.models.flatMap(({ label }, n) => (settings.hidden.has(n) ? [] : `${label} ${levelText(n)}`));
     clearTimeout(announcing); // a screen reader hears where the slider stops, not each step
     announcing = setTimeout(() => { at("levels").textContent = `Marked is what lies above: ${values.join(" · ")}`; }, 250);
-    at("scope-help").textContent = k === null
-      ? `0 is each model's own threshold (${shown.policy}); −100 % the lowest value of its maps on this page, +100 % the highest.`
-      : `In units of the maps of ${shown.models[k].label}; the other models keep their thresholds.`;
     redraw();
   }
 
-  const levelText = (k) => (levelOf(k).value === null ? "has no such threshold" : short(levelOf(k).value));
+  const levelText = (k) => (levelOf(k) === null ? "has no such threshold" : short(levelOf(k)));
 
   let drawing = 0;
 
@@ -428,7 +389,7 @@
       this.heads.forEach((head, k) => { head.lastChild.textContent = `> ${levelText(k)}`; });
       for (const cell of this.cells) {
         if (settings.hidden.has(cell.k) || !this.native[cell.k]) continue; // not, or not yet
-        const { map, reach, drawn } = this.map(cell), { value } = levelOf(cell.k);
+        const { map, reach, drawn } = this.map(cell), value = levelOf(cell.k);
         const pixels = this.pixels.data.slice();
         const { rendering } = settings, [, middle] = cell.model.extremes[variantOf(cell.model)];
         const high = rendering === "new" || rendering === "heat" ? scaleOf(cell.model, variantOf(cell.model)).high : drawn[1];
@@ -506,10 +467,9 @@
     at("baselines").checked = false;
     at("baselines").parentNode.hidden = !baselines.length;
     at("baselines-text").textContent = `baselines (${baselines.length})`;
-    levels = models.map(() => ({}));
-    setPolicy(shown.policy);
-    fillOptions(at("scope"), [["all", "all models, each on its own scale"],
-      ...models.map((model, k) => [String(k), `${model.label}, in units of its map`])]);
+    settings.policy = shown.policy;
+    at("scale").textContent = `0 is each model's own threshold (${shown.policy}); −100 % the lowest value of its`
+      + " maps on this page, +100 % the highest.";
     const policies = [...new Set(models.flatMap((m) => Object.values(m.thresholds).flatMap(Object.keys)))];
     at("presets").replaceChildren(...policies.map((policy) =>
       make("button", { type: "button", "data-policy": policy, "aria-pressed": "false" }, policy)));
@@ -555,11 +515,10 @@
     on("threshold", "input", fromSlider);
     on("presets", "click", ({ target }) => {
       if (!target.dataset.policy) return;
-      setPolicy(target.dataset.policy, scope());
+      settings.policy = target.dataset.policy;
       placeSlider();
       update();
     });
-    on("scope", "change", () => { placeSlider(); update(); });
     on("rendering", "change", ({ target }) => { settings.rendering = target.value; redraw(); });
     on("variant", "change", ({ target }) => {
       settings.variant = target.value;
