@@ -30,7 +30,7 @@ from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
 from vssl.records.bootstrap import ImageBootstrap, interval_around
 from vssl.records.fit import FittedPolicy, fit_policies
-from vssl.records.numbers import mean_of_values, numbers_of, resampled_means
+from vssl.records.numbers import Subset, mean_of_values, numbers_of, resampled_means
 from vssl.records.refit import ResampledRun, interpolated, refit
 from vssl.records.score import score_records
 from vssl.records.scores import Part, Samples, Scores
@@ -146,13 +146,13 @@ def test_numbers_at_resampled_thresholds_are_those_of_scoring_there(
     there = scored(run, exact, tmp_path / "exact")
     part = Part("av", "universal_q3", fitted[0].source)
     resampled = ResampledRun.of(run, Samples.of(run), opened, METRICS, fitted, **SETTINGS)
-    numbers = {(n.metric.name, n.condition): n for n in resampled.numbers(part, METRICS)}
-    bootstrap = resampled.bootstrap
+    numbers = {n.key: n for n in resampled.numbers(part, METRICS)[0]}
+    whole = [Subset(slice(None), resampled.bootstrap)]
     assert {"ciou", "pia", "f_loc"} == {name for name, _ in numbers}
     at = {
         v: {
-            (n.metric.name, n.condition): n.at_threshold
-            for n in numbers_of(there, Part("av", f"t{k}", "there"), METRICS, bootstrap)
+            n.key: n.at_threshold
+            for n in numbers_of(there, Part("av", f"t{k}", "there"), METRICS, whole)[0]
         }
         for k, v in enumerate(values)
     }

@@ -36,7 +36,7 @@ from vssl.negatives.silence import Silence
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.files import SCORES_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
-from vssl.records.numbers import numbers_of
+from vssl.records.numbers import Subset, numbers_of
 from vssl.records.score import AnyMetric, score_records
 from vssl.records.scores import Scores
 from vssl.thresholds.base import EACH_MAP, FixedThreshold, ThresholdPolicy
@@ -683,8 +683,9 @@ def test_resamples_are_those_of_the_bootstrap_at_hand(scored: Scored) -> None:
     scores = Scores(scored.path, names)
     part = next(scores.parts())
     for seed in range(20):
+        bootstrap = ImageBootstrap(made.groups, resamples=9, seed=seed)
         found, alone = (
-            numbers_of(each, part, [auroc], ImageBootstrap(made.groups, resamples=9, seed=seed))
+            numbers_of(each, part, [auroc], [Subset(slice(None), bootstrap)])[0]
             for each in (scores, Scores(scored.path, names))
         )
         for number, expected in zip(found, alone, strict=True):

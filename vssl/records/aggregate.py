@@ -15,7 +15,7 @@ from vssl.core.arrays import Index
 from vssl.core.progress import progress_bar
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.files import RECORDS_FILE
-from vssl.records.numbers import Number
+from vssl.records.numbers import Number, Subset
 from vssl.records.pooled import POOLED, POOLED_SOURCE, pooled_numbers
 from vssl.records.refit import ResampledRun
 from vssl.records.schema import SUBSETS, SUMMARY
@@ -45,7 +45,8 @@ def summarize(
     parts = list(resampled.scores.parts())
     with progress_bar("summary and intervals", len(parts)) as advance:
         for part in parts:
-            rows += _part_rows(resampled, part, resampled.numbers(part, metrics))
+            (numbers,) = resampled.numbers(part, metrics)
+            rows += _part_rows(resampled, part, numbers)
             advance(1)
     if provenance.get("protocol_switches", {}).get("pooled_ciou") == "released":
         pooled = {"threshold_policy": POOLED, "threshold_source": POOLED_SOURCE}
@@ -78,22 +79,20 @@ def summarize_subsets(
     """
     samples = Samples.of(run)
     reported = [metric for metric in metrics if metric.by_subset]
-    subsets = [(kind, *subset) for kind in kinds for subset in _subsets(kind, samples)]
-    bootstraps = [
-        ImageBootstrap(
-            [samples.image_groups[place] for place in members], resamples=resamples, seed=seed
-        )
-        for _, _, members in subsets
-    ]
+    names, subsets = [], []
+    for kind in kinds:
+        for name, members in _subsets(kind, samples):
+            images = [samples.image_groups[place] for place in members]
+            names.append({"subset_kind": kind, "subset": name})
+            subsets.append(Subset(members, ImageBootstrap(images, resamples=resamples, seed=seed)))
     parts = list(resampled.scores.parts())
     rows: list[list[dict[str, Any]]] = [[] for _ in subsets]
-    with progress_bar("subsets and intervals", len(parts) * len(subsets)) as advance:
-        for part in parts:  # outermost, since its scores are read from the file
-            for own, (kind, name, members), images in zip(rows, subsets, bootstraps, strict=True):
-                numbers = resampled.numbers(part, reported, rows=members, bootstrap=images)
-                found = _part_rows(resampled, part, numbers)
-                own += [{"subset_kind": kind, "subset": name, **row} for row in found]
-                advance(1)
+    with progress_bar("subsets and intervals", len(parts)) as advance:
+        for part in parts if subsets else ():
+            found = resampled.numbers(part, reported, subsets)
+            for own, name, numbers in zip(rows, names, found, strict=True):
+                own += [{**name, **row} for row in _part_rows(resampled, part, numbers)]
+            advance(1)
     provenance = read_provenance(run / RECORDS_FILE)
     return _write_summary(list(chain.from_iterable(rows)), provenance, SUBSETS, output)
 

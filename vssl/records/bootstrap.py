@@ -106,7 +106,7 @@ class ImageBootstrap:
             if held and (each is None or sum(some.nbytes for some in held) >= _TOTALS_HELD):
                 stops = np.cumsum([some.shape[2] for some in held])[:-1]
                 means = np.split(self.means(np.concatenate(held, axis=2)), stops, axis=1)
-                found += [nanmean(some, axis=1) for some in means]
+                found += [m[:, 0].copy() if m.shape[1] == 1 else nanmean(m, axis=1) for m in means]
                 held = []
         return found
 
@@ -177,6 +177,7 @@ def interval_around(
     resampled: Array,
     *,
     images: int,
+    variance: float | None = None,
     bounds: tuple[float, float] | None = None,
     dof: float | None = None,
     level: float = 0.95,
@@ -187,6 +188,7 @@ def interval_around(
         value: the number.
         resampled: `[B]` its bootstrap resamples; values that are not finite are ignored.
         images: number G of images behind it.
+        variance: that of the finite resamples, if it is known.
         bounds: smallest and largest value that the number can have; None for any.
         dof: degrees of freedom of the spread; None for G - 1.
         level: probability that the interval covers the number of the population.
@@ -195,7 +197,8 @@ def interval_around(
     if images < 2 or not len(resampled) or not math.isfinite(value):
         return math.nan, math.nan
     # of G images, the bootstrap's variance is too small by a factor of (G - 1) / G
-    spread = float(np.std(resampled)) * math.sqrt(images / (images - 1))
+    spread = math.sqrt(np.var(resampled) if variance is None else variance)
+    spread *= math.sqrt(images / (images - 1))
     # Student's quantile; `scipy.stats` gives the same, a hundred times as slowly
     times = float(special.stdtrit(max(images - 1 if dof is None else dof, 1), (1 + level) / 2))
     if bounds is None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from itertools import chain, groupby, islice, product, zip_longest
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from vssl.core.arrays import Array, Counts, Index, Mask
@@ -45,6 +47,15 @@ from vssl.types import NATURAL, POSITIVE, SoundingObject
 _CLIP_RESAMPLES = 200
 """Resamples of clips for set metrics, which cost more than means."""
 
+_TOTALS_HELD = 2**27  # bytes of totals that wait for a product
+
+
+class Subset(NamedTuple):
+    """Some samples of a run, by their places, and the bootstrap over their images."""
+
+    rows: Index | slice
+    images: ImageBootstrap
+
 
 @dataclass(frozen=True)
 class Number:
@@ -60,6 +71,7 @@ class Number:
     n_undefined: int  # values left out
     sounds: Spread | None = None  # from sounds that several images share, if there are any
     dof_images: float | None = None  # of the spread over images; None for `images - 1`
+    near: Array | None = None  # `[K, B]` resamples of `value` at K thresholds near it
     of_threshold: Array | None = None  # `[B]` change by a threshold fitted anew in each resample
     totals: Array | None = None  # `[G, 2, D]` of a mean: sum and number of values by image, draw
     sounding: tuple[SoundingObject, ...] = (SoundingObject.NONE,)  # both objects for a pair
@@ -70,7 +82,7 @@ class Number:
         """Metric and condition."""
         return self.metric.name, self.condition
 
-    @property
+    @cached_property
     def resampled(self) -> Array:
         """`[B]` resamples of images, shared sounds and the fitted threshold together."""
         resampled = self.at_threshold
@@ -80,17 +92,28 @@ class Number:
 
     def interval(self, *, level: float = 0.95) -> tuple[float, float]:
         """Interval over images, shared sounds and fitted thresholds; NaN for a single image."""
-        return self._interval(self.resampled, self.dof, level)
+        return self._interval(self.resampled, self._variance, self.dof, level)
 
     def interval_at_threshold(self, *, level: float = 0.95) -> tuple[float, float]:
         """Interval over images alone, at exactly this threshold and for exactly these sounds."""
-        return self._interval(self.at_threshold, self._own_dof, level)
+        return self._interval(self.at_threshold, self._variance_there, self._own_dof, level)
 
-    def _interval(self, resampled: Array, dof: float, level: float) -> tuple[float, float]:
+    @cached_property
+    def _variance(self) -> float:
+        return variance(self.resampled)
+
+    @cached_property
+    def _variance_there(self) -> float:
+        return variance(self.at_threshold)
+
+    def _interval(
+        self, resampled: Array, variance: float, dof: float, level: float
+    ) -> tuple[float, float]:
         bounds = self.metric.bounds
         low, high = interval_around(
-            self.value, resampled, images=self.images, bounds=bounds, dof=dof, level=level
-        )
+            self.value, resampled, variance=variance, images=self.images, bounds=bounds, dof=dof,
+            level=level,
+        )  # fmt: skip
         if self.parts is None or bounds is None or self.value > bounds[0]:
             return low, high
         # no image has a success: combine the upper end of the positives with the negatives
@@ -119,12 +142,12 @@ class Number:
         The threshold's share is the rest, which is negative if it reduces the variance. All are NaN
         where resamples are equal but for their rounding.
         """
-        total = variance(self.resampled)
+        total = self._variance
         low, high = self.metric.bounds or (0.0, abs(self.value))
         if not total > (ROUNDING * (high - low)) ** 2:
             return dict.fromkeys(("images", "sounds", "threshold"), np.nan)
-        images = variance(self.at_threshold) / total
-        sounds = 0.0 if self.sounds is None else variance(self.sounds.deviations) / total
+        images = self._variance_there / total
+        sounds = 0.0 if self.sounds is None else self.sounds.variance / total
         rest = 0.0 if self.of_threshold is None else 1 - images - sounds
         return {"images": images, "sounds": sounds, "threshold": rest}
 
@@ -163,14 +186,14 @@ def numbers_of(
     scores: Scores,
     part: Part,
     metrics: Sequence[AnyMetric],
-    bootstrap: ImageBootstrap,
+    subsets: Sequence[Subset],
     *,
-    rows: Index | None = None,
     sounds: SharedSounds | None = None,
-    sets: Sequence[Number] | None = None,
+    sets: Sequence[Sequence[Number]] = (),
+    near: tuple[Scores, Sequence[Part]] | None = None,
     totals: bool = False,
-) -> list[Number]:
-    """All numbers of one map variant and threshold policy, in the order of the metrics.
+) -> list[list[Number]]:
+    """All numbers of one map variant and threshold policy, by subset, in the order of the metrics.
 
     Metrics that need no threshold belong to policy `none`, the others to every other policy.
     Metrics that were not measured are skipped, and conditions that no sample was asked about.
@@ -181,37 +204,29 @@ def numbers_of(
         scores: the run's scores.
         part: map variant and policy.
         metrics: metrics to report.
-        bootstrap: over the images of the samples.
-        rows: samples to report on; None for all.
+        subsets: samples to report on.
         sounds: the sounds of the run's records; None ignores their spread.
-        sets: numbers of set metrics, if `set_numbers` computed them for several parts already.
+        sets: for each subset, numbers of set metrics by `set_numbers`; otherwise found here.
+        near: scores at thresholds near the part's, and their parts.
         totals: whether means keep theirs of every draw, which are large.
     """
-    if rows is not None:
-        scores, sounds = scores.of_samples(rows), sounds and sounds.of_samples(rows)
-    if sets is None:
-        # shared sounds count in set metrics of whole runs alone
-        heard = sounds if rows is None else None
-        sets = set_numbers(scores, [part], metrics, bootstrap, heard)[part]
-    averaged = [
-        mean if totals or mean.totals is None else replace(mean, totals=merged_draws(mean.totals))
-        for metric in metrics
-        if isinstance(metric, MeanMetric)
-        for mean in _means(scores, part, metric, bootstrap, sounds)
-    ]
-    means = {number.key: number for number in resampled_means(averaged, bootstrap)}
-    means |= {
-        number.key: number
-        for metric in metrics
-        if isinstance(metric, CurveMetric) and metric.column in scores.columns
-        for number in _of_curves(scores, part, metric, bootstrap, sounds)
-    }
-    numbers = [*sets, *means.values()]
-    for metric in metrics:
-        if isinstance(metric, CombinedMetric) and part.has_one_threshold:
-            numbers += combined_numbers(metric, means)
+    sets = sets or [set_numbers(scores, [part], metrics, subset)[part] for subset in subsets]
     order = {id(metric): place for place, metric in enumerate(metrics)}
-    return sorted(numbers, key=lambda number: order[id(number.metric)])
+    found = []
+    for subset, own, of_means in zip(
+        subsets, sets, _means(scores, part, metrics, subsets, sounds, near, totals), strict=True
+    ):
+        means = {number.key: number for number in of_means}
+        for metric in metrics if part.threshold_policy == NO_POLICY else ():
+            if isinstance(metric, CurveMetric) and metric.column in scores.columns:
+                curves = _of_curves(scores, part, metric, subset, sounds)
+                means |= {number.key: number for number in curves}
+        numbers = [*own, *means.values()]
+        for metric in metrics:
+            if isinstance(metric, CombinedMetric) and part.has_one_threshold:
+                numbers += combined_numbers(metric, means)
+        found.append(sorted(numbers, key=lambda number: order[id(number.metric)]))
+    return found
 
 
 def mean_of_values(
@@ -247,97 +262,168 @@ def mean_of_values(
     )
 
 
-def resampled_means(numbers: Sequence[Number], bootstrap: ImageBootstrap) -> list[Number]:
-    """Means by `mean_of_values`, with resamples."""
-    totals = [number.totals for number in numbers if number.totals is not None]
-    found = bootstrap.means_over_draws(totals)
-    return [replace(n, at_threshold=each) for n, each in zip(numbers, found, strict=True)]
+def resampled_means(
+    numbers: Sequence[Number],
+    bootstrap: ImageBootstrap,
+    near: Iterable[Sequence[Array]] = (),
+    *,
+    keep: bool = False,
+) -> Iterator[Number]:
+    """Means by `mean_of_values`, with resamples; `near` are their totals at other thresholds.
+
+    They keep their own totals if asked.
+    """
+    of_all = [[n.totals, *more] for n, more in zip_longest(numbers, near, fillvalue=())]
+    found = iter(bootstrap.means_over_draws([*chain.from_iterable(of_all)]))
+    for number, of_one in zip(numbers, of_all, strict=True):
+        own, *others = islice(found, len(of_one))
+        near_it, totals = np.array(others) if others else None, number.totals if keep else None
+        yield replace(number, at_threshold=own, near=near_it, totals=totals)
 
 
-def near_resamples(
-    scores: Scores, parts: Sequence[Part], metrics: Sequence[AnyMetric], bootstrap: ImageBootstrap
-) -> dict[tuple[str, str], Array]:
-    """Resamples `[K, B]` of means at the K thresholds of parts, by metric and condition."""
-    keys = []
+class _Asked(NamedTuple):
+    """A metric under an audio condition, or a pair of them, and where its column is."""
 
-    def totals() -> Iterator[Array]:
-        for metric in (metric for metric in metrics if isinstance(metric, MeanMetric)):
-            for conditions, values, _ in _mean_values(scores, parts, metric, bootstrap):
-                keys.append((metric.name, PAIR.join(conditions)))
-                of_all = bootstrap.totals(values, by_image=metric.by_image)
-                yield from np.split(of_all, len(parts), axis=2)
+    metric: MeanMetric | CurveMetric
+    conditions: tuple[str, ...]
+    holder: str  # condition of the rows
+    column: str
 
-    found = np.array(bootstrap.means_over_draws(totals()))
-    shape = (len(keys), len(parts), len(bootstrap.weights))
-    return dict(zip(keys, found.reshape(shape), strict=True))
+    def read(self, scores: Scores, part: Part) -> tuple[Array, Mask]:
+        """Values `[N, D]`, or curves, and which samples were asked.
+
+        Natural negatives are among the positives if the metric wants them.
+        """
+        place = part, self.holder, self.column
+        values, asked = scores.values(*place), scores.asked(*place)
+        among = NATURAL in scores.conditions(part) and self.holder == POSITIVE
+        if among and self.metric.with_natural:
+            natural = scores.asked(part, NATURAL, self.column)
+            values, asked = values.copy(), asked | natural
+            values[natural] = scores.values(part, NATURAL, self.column)[natural]
+        return values, asked
 
 
 def _means(
     scores: Scores,
     part: Part,
-    metric: MeanMetric,
-    bootstrap: ImageBootstrap,
+    metrics: Sequence[AnyMetric],
+    subsets: Sequence[Subset],
     sounds: SharedSounds | None,
-) -> Iterator[Number]:
-    """A mean metric under every condition, or pair of conditions, that it applies to."""
-    by_picture = metric.by_image or isinstance(metric, SwapMetric)
-    for conditions, values, asked in _mean_values(scores, [part], metric, bootstrap):
-        spread = None if sounds is None or by_picture else sounds.spread(conditions, values)
-        sounding = tuple(scores.sounding[name] for name in conditions)
-        name = PAIR.join(conditions)
-        yield mean_of_values(metric, name, values, bootstrap, sounding, spread, asked)
+    near: tuple[Scores, Sequence[Part]] | None,
+    keep: bool,
+) -> list[list[Number]]:
+    """Means of each subset under every condition, or pair of conditions, that they apply to."""
+    means: list[list[Number]] = [[] for _ in subsets]
+    waiting: list[list[tuple[Number, list[Array]]]] = [[] for _ in subsets]
+    near_scores, near_parts = near or (scores, [])
+    columns = sorted(_mean_columns(scores, part, metrics), key=attrgetter("column"))
+
+    def resample(*, least: int) -> None:
+        """Resample those that wait in one product for each subset, if they hold so many bytes."""
+        of_all = [(n.totals, *more) for of_subset in waiting for n, more in of_subset]
+        if sum(totals.nbytes for totals in chain(*of_all) if totals is not None) < least:
+            return
+        for own, subset, of_subset in zip(means, subsets, waiting, strict=True):
+            numbers, more = zip(*of_subset, strict=True) if of_subset else ((), ())
+            own += resampled_means(numbers, subset.images, more, keep=keep)
+            of_subset.clear()
+
+    for _, of_column in groupby(columns, key=attrgetter("column")):  # each is read once
+        asked = list(of_column)
+        totals: list[dict[int, list[Array]]] = [{} for _ in subsets]
+        for k, each in enumerate(asked):
+            values = _mean_values(scores, part, each, subsets)
+            for s, (subset, (own, whom)) in enumerate(zip(subsets, values, strict=True)):
+                if whom.any():
+                    totals[s][k] = []
+                    number = _mean(scores, each, subset, own, whom, sounds)
+                    if not keep and number.totals is not None:
+                        number = replace(number, totals=merged_draws(number.totals))
+                    waiting[s].append((number, totals[s][k]))
+        for part_near, (k, each) in product(near_parts, enumerate(asked)):
+            values = _mean_values(near_scores, part_near, each, subsets)
+            for of_subset, subset, (own, _) in zip(totals, subsets, values, strict=True):
+                if k in of_subset:
+                    by_image = subset.images.totals(own, by_image=each.metric.by_image)
+                    of_subset[k].append(merged_draws(by_image))
+        resample(least=_TOTALS_HELD)
+    resample(least=0)
+    return means
+
+
+def _mean_columns(scores: Scores, part: Part, metrics: Sequence[AnyMetric]) -> Iterator[_Asked]:
+    """What mean metrics average, of those whose column was measured."""
+    names = scores.conditions(part)
+    paired = [name for name in names if name != NATURAL]
+    pairs = condition_pairs([(n, draw) for n in paired for draw in range(scores.draws(part, n))])
+    plain = part.threshold_policy == NO_POLICY
+    for metric in (metric for metric in metrics if isinstance(metric, MeanMetric)):
+        if isinstance(metric, PairMetric):
+            found = [
+                (tuple(sorted(pair, key=names.index)), pair[1], pair_column(metric.column, pair[0]))
+                for pair in pairs
+            ]
+        else:
+            of_metric = _conditions_of(metric, scores, part)
+            found = [((name,), name, metric.column) for name in of_metric]
+        if isinstance(metric, MapMetric) == plain:
+            yield from (_Asked(metric, *each) for each in found if each[-1] in scores.columns)
 
 
 def _mean_values(
-    scores: Scores, parts: Sequence[Part], metric: MeanMetric, bootstrap: ImageBootstrap
-) -> Iterator[tuple[tuple[str, ...], Array, Mask]]:
-    """Conditions, values `[N, K D]` of a metric in D draws of K parts, and whom it was asked of."""
-    part = parts[0]
-    if isinstance(metric, MapMetric) != (part.threshold_policy == NO_POLICY):
-        return
-    for holder, conditions, column in _mean_columns(scores, part, metric):
-        # of two conditions with several draws, those that both have are compared
-        draws = [scores.draws(part, name) for name in conditions]
-        common = min((count for count in draws if count > 1), default=1)
-        of_parts = [
-            _own_sounds(scores.values, scores, each, holder, column, metric)[:, :common]
-            for each in parts
-        ]
-        column_values = np.concatenate(of_parts, axis=1)
-        asked = _own_sounds(scores.asked, scores, part, holder, column, metric)
-        if metric.by_image or isinstance(metric, SwapMetric):
+    scores: Scores, part: Part, each: _Asked, subsets: Sequence[Subset]
+) -> Iterator[tuple[Array, Mask]]:
+    """Values `[N, D]` of a subset's samples (or images), and whom of them was asked."""
+    metric = each.metric
+    # of two conditions with several draws, those that both have are compared
+    draws = [scores.draws(part, name) for name in each.conditions]
+    common = min((count for count in draws if count > 1), default=1)
+    whole, whole_asked = each.read(scores, part)
+    whole = whole[:, :common]
+    by_picture = metric.by_image or isinstance(metric, SwapMetric)
+    if not by_picture:
+        whole = _of_column(metric, whole)
+    for rows, images in subsets:
+        values, asked = whole[rows], whole_asked[rows]
+        if by_picture:
             # undefined where a picture shows other sounding objects that are not among the samples
-            there = scores.there(part, holder)
-            found = np.bincount(bootstrap.image, weights=there)[bootstrap.image]
-            incomplete = there & (found < scores.image_sources)
-            column_values = np.where(incomplete[:, None], np.nan, column_values)
+            there = scores.there(part, each.holder)[rows]
+            found = np.bincount(images.image, weights=there)[images.image]
+            incomplete = there & (found < scores.image_sources[rows])
+            values = np.where(incomplete[:, None], np.nan, values)
             asked = asked | incomplete
             if metric.by_image:
-                counted = np.where(asked[:, None], column_values, np.inf)
-                asked = np.bincount(bootstrap.image, weights=asked) > 0
-                smallest = smallest_in_group(counted, bootstrap.image)
-                column_values = np.where(asked[:, None], smallest, np.nan)
-        if asked.any():
-            values = metric.from_column(torch.from_numpy(column_values.flatten())).numpy()
-            yield conditions, values.reshape(column_values.shape), asked
+                counted = np.where(asked[:, None], values, np.inf)
+                asked = np.bincount(images.image, weights=asked) > 0
+                values = smallest_in_group(counted, images.image)
+                values = np.where(asked[:, None], values, np.nan)
+            values = _of_column(metric, values)
+        yield values, asked
 
 
-def _mean_columns(
-    scores: Scores, part: Part, metric: MeanMetric
-) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """Columns that a metric averages: condition of the rows, all conditions, and name."""
-    names = scores.conditions(part)
-    if isinstance(metric, PairMetric):
-        names = [name for name in names if name != NATURAL]
-        pairings = [(name, draw) for name in names for draw in range(scores.draws(part, name))]
-        for partner, condition in condition_pairs(pairings):
-            both = sorted((partner, condition), key=names.index)
-            column = pair_column(metric.column, partner)
-            if column in scores.columns:
-                yield condition, tuple(both), column
-    elif metric.column in scores.columns:
-        for name in _conditions_of(metric, scores, part):
-            yield name, (name,), metric.column
+def _of_column(metric: MeanMetric, column: Array) -> Array:
+    """A metric's own values of a column `[N, D]`."""
+    values = metric.from_column(torch.from_numpy(column.flatten())).numpy()
+    return np.asarray(values.reshape(column.shape))
+
+
+def _mean(
+    scores: Scores,
+    each: _Asked,
+    subset: Subset,
+    values: Array,
+    asked: Mask,
+    sounds: SharedSounds | None,
+) -> Number:
+    """A mean, without resamples."""
+    by_picture = each.metric.by_image or isinstance(each.metric, SwapMetric)
+    spread = None
+    if sounds is not None and not by_picture:
+        spread = sounds.spread(each.conditions, values, subset.rows)
+    sounding = tuple(scores.sounding[name] for name in each.conditions)
+    name = PAIR.join(each.conditions)
+    return mean_of_values(each.metric, name, values, subset.images, sounding, spread, asked)
 
 
 def _conditions_of(metric: ConditionMetric, scores: Scores, part: Part) -> list[str]:
@@ -346,36 +432,18 @@ def _conditions_of(metric: ConditionMetric, scores: Scores, part: Part) -> list[
     return [name for name in names if not (metric.with_natural and name == NATURAL)]
 
 
-def _own_sounds(
-    read: Callable[[Part, str, str], npt.NDArray[Any]],
-    scores: Scores,
-    part: Part,
-    condition: str,
-    column: str,
-    metric: ConditionMetric,
-) -> npt.NDArray[Any]:
-    """What `read` gives, with natural negatives among the positives if the metric wants them."""
-    values = read(part, condition, column)
-    if not metric.with_natural or condition != POSITIVE or NATURAL not in scores.conditions(part):
-        return values
-    natural, values = scores.asked(part, NATURAL, column), values.copy()
-    values[natural] = read(part, NATURAL, column)[natural]
-    return values
-
-
 def _of_curves(
     scores: Scores,
     part: Part,
     metric: CurveMetric,
-    bootstrap: ImageBootstrap,
+    subset: Subset,
     sounds: SharedSounds | None,
 ) -> Iterator[Number]:
     """A curve metric under every condition that it applies to; batches are resampled whole."""
-    if part.threshold_policy != NO_POLICY:
-        return
+    bootstrap = subset.images
     for condition in _conditions_of(metric, scores, part):
-        curves = _own_sounds(scores.values, scores, part, condition, metric.column, metric)
-        asked = _own_sounds(scores.asked, scores, part, condition, metric.column, metric)
+        place = _Asked(metric, (condition,), condition, metric.column)
+        curves, asked = (each[subset.rows] for each in place.read(scores, part))
         defined = ~np.isnan(curves[..., 0])
         group = metric.groups(len(curves))
         sums, counts = summed(curves, group)
@@ -397,7 +465,7 @@ def _of_curves(
             best = sums.argmax(axis=2)[group]
             share = defined.sum(axis=0) / (len(largest) * np.maximum(counts, 1))
             there = np.take_along_axis(curves, best[..., None], axis=2)[..., 0] * share[group]
-            spread = sounds.spread([condition], there)
+            spread = sounds.spread([condition], there, subset.rows)
         yield Number(
             metric=metric,
             condition=condition,
@@ -429,27 +497,32 @@ def set_numbers(
     scores: Scores,
     parts: Sequence[Part],
     metrics: Sequence[AnyMetric],
-    bootstrap: ImageBootstrap,
+    subset: Subset,
     sounds: SharedSounds | None = None,
+    *,
+    plain: Scores | None = None,
 ) -> dict[Part, list[Number]]:
     """Compute set metrics of parts of one map variant, all with a threshold or all without.
 
-    All parts and all metrics of a family together cost little more than one alone.
+    All parts and all metrics of a family together cost little more than one alone. Shared sounds
+    are those of the whole run. `plain` has the columns of maps if `scores` has those of masks
+    alone.
     """
+    plain = plain or scores
     by_threshold = parts[0].threshold_policy != NO_POLICY
     families: dict[Callable[..., Family], list[SetMetric]] = {}
     for metric in metrics:
         if (
             isinstance(metric, SetMetric)
             and metric.by_threshold == by_threshold
-            and needed_columns(metric) <= set(scores.columns)
+            and needed_columns(metric) <= {*scores.columns, *plain.columns}
         ):
             families.setdefault(metric.family, []).append(metric)
     by_part: dict[Part, list[Number]] = {part: [] for part in parts}
     for members in families.values():
-        for condition, group in _set_groups(members[0], scores, parts[0]).items():
-            numbers = _family_numbers(scores, parts, members, condition, group, bootstrap, sounds)
-            for part, number in numbers:
+        for condition, group in _set_groups(members[0], scores, parts[0], subset.rows).items():
+            args = (members, condition, group, subset, sounds)
+            for part, number in _family_numbers(scores, plain, parts, *args):
                 by_part[part].append(number)
     return by_part
 
@@ -460,13 +533,15 @@ def needed_columns(metric: MeanMetric | CurveMetric | SetMetric) -> set[str]:
     return {metric.column, ConsensusIoU.column} if by_threshold else {metric.column}
 
 
-def _set_groups(metric: SetMetric, scores: Scores, part: Part) -> dict[str, list[str]]:
+def _set_groups(
+    metric: SetMetric, scores: Scores, part: Part, rows: Index | slice
+) -> dict[str, list[str]]:
     """By reported condition: the condition of the positives, then those of the negatives."""
     names = [n for n in scores.conditions(part) if metric.applies_to(n, scores.sounding[n])]
-    names = [name for name in names if scores.there(part, name).any()]
+    names = [name for name in names if scores.there(part, name)[rows].any()]
     if metric.on_positives:
         return {name: [name] for name in names}
-    if not scores.there(part, POSITIVE).any():
+    if not scores.there(part, POSITIVE)[rows].any():
         return {}
     groups = {name: [POSITIVE, name] for name in names}
     if set(NEGATIVE_TYPES) <= set(names):
@@ -476,21 +551,24 @@ def _set_groups(metric: SetMetric, scores: Scores, part: Part) -> dict[str, list
 
 def _family_numbers(
     scores: Scores,
+    plain: Scores,
     parts: Sequence[Part],
     members: Sequence[SetMetric],
     condition: str,
     group: Sequence[str],
-    bootstrap: ImageBootstrap,
+    subset: Subset,
     sounds: SharedSounds | None,
 ) -> Iterator[tuple[Part, Number]]:
     """Numbers of a family's members under each part; `group` as in `_set_groups`."""
-    plain = Part(parts[0].map_variant, NO_POLICY, NO_THRESHOLD)
-    columns = {name: scores.values(plain, name, members[0].column) for name in group}
-    asked = {name: scores.asked(plain, name, members[0].column) for name in group}
+    of_maps, column = Part(parts[0].map_variant, NO_POLICY, NO_THRESHOLD), members[0].column
+    rows, bootstrap = subset
+    columns = {name: plain.values(of_maps, name, column)[rows] for name in group}
+    asked = {name: plain.asked(of_maps, name, column)[rows] for name in group}
     success = None
     if members[0].by_threshold:
-        ciou = [scores.values(part, group[0], ConsensusIoU.column) for part in parts]
-        success = np.stack([column >= SUCCESS for column in ciou], axis=2)
+        name = ConsensusIoU.column
+        reached = [scores.values(part, group[0], name)[rows] >= SUCCESS for part in parts]
+        success = np.stack(reached, axis=2)
     counts = [columns[name].shape[1] for name in group[1:] or group]
     draws = min((count for count in counts if count > 1), default=1)
 
@@ -629,6 +707,7 @@ def _combine(
     values = {c: np.asarray(m.value) for c, m in negatives.items()}
     drawn = {c: np.broadcast_to(m.per_draw[:draws], draws) for c, m in negatives.items()}
     resampled = {c: m.at_threshold for c, m in negatives.items()}
+    near = {c: m.near for c, m in negatives.items() if m.near is not None}
     of_sounds = None
     if any(m.sounds is not None for m in negatives.values()):
         # resamples in which only the sounds of one negative change
@@ -646,6 +725,7 @@ def _combine(
         value=float(metric.combine(np.asarray(positive.value), values)),
         per_draw=metric.combine(np.broadcast_to(positive.per_draw[:draws], draws), drawn),
         at_threshold=metric.combine(positive.at_threshold, resampled),
+        near=None if positive.near is None else metric.combine(positive.near, near),
         images=positive.images,
         sounds=of_sounds,
         parts=(positive, negatives),
