@@ -90,8 +90,8 @@ def summarize_subsets(
     with progress_bar("subsets and intervals", len(parts)) as advance:
         for part in parts if subsets else ():
             found = resampled.numbers(part, reported, subsets)
-            for own, name, numbers in zip(rows, names, found, strict=True):
-                own += [{**name, **row} for row in _part_rows(resampled, part, numbers)]
+            for own, facts, numbers in zip(rows, names, found, strict=True):
+                own += [{**facts, **row} for row in _part_rows(resampled, part, numbers)]
             advance(1)
     provenance = read_provenance(run / RECORDS_FILE)
     return _write_summary(list(chain.from_iterable(rows)), provenance, SUBSETS, output)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, groupby, islice, product, zip_longest
+from itertools import chain, groupby, islice, product
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -273,7 +273,10 @@ def resampled_means(
 
     They keep their own totals if asked.
     """
-    of_all = [[n.totals, *more] for n, more in zip_longest(numbers, near, fillvalue=())]
+    near = list(near) or [()] * len(numbers)
+    of_all = [
+        [n.totals, *more] for n, more in zip(numbers, near, strict=True) if n.totals is not None
+    ]
     found = iter(bootstrap.means_over_draws([*chain.from_iterable(of_all)]))
     for number, of_one in zip(numbers, of_all, strict=True):
         own, *others = islice(found, len(of_one))
@@ -284,24 +287,22 @@ def resampled_means(
 class _Asked(NamedTuple):
     """A metric under an audio condition, or a pair of them, and where its column is."""
 
-    metric: MeanMetric | CurveMetric
+    metric: MeanMetric
     conditions: tuple[str, ...]
     holder: str  # condition of the rows
     column: str
 
-    def read(self, scores: Scores, part: Part) -> tuple[Array, Mask]:
-        """Values `[N, D]`, or curves, and which samples were asked.
 
-        Natural negatives are among the positives if the metric wants them.
-        """
-        place = part, self.holder, self.column
-        values, asked = scores.values(*place), scores.asked(*place)
-        among = NATURAL in scores.conditions(part) and self.holder == POSITIVE
-        if among and self.metric.with_natural:
-            natural = scores.asked(part, NATURAL, self.column)
-            values, asked = values.copy(), asked | natural
-            values[natural] = scores.values(part, NATURAL, self.column)[natural]
-        return values, asked
+def _read(
+    scores: Scores, part: Part, metric: ConditionMetric, condition: str, column: str
+) -> tuple[Array, Mask]:
+    """Values `[N, D]`, or curves, with natural negatives among positives, and who was asked."""
+    values, asked = scores.values(part, condition, column), scores.asked(part, condition, column)
+    if metric.with_natural and condition == POSITIVE and NATURAL in scores.conditions(part):
+        natural = scores.asked(part, NATURAL, column)
+        values, asked = values.copy(), asked | natural
+        values[natural] = scores.values(part, NATURAL, column)[natural]
+    return values, asked
 
 
 def _means(
@@ -379,7 +380,7 @@ def _mean_values(
     # of two conditions with several draws, those that both have are compared
     draws = [scores.draws(part, name) for name in each.conditions]
     common = min((count for count in draws if count > 1), default=1)
-    whole, whole_asked = each.read(scores, part)
+    whole, whole_asked = _read(scores, part, metric, each.holder, each.column)
     whole = whole[:, :common]
     by_picture = metric.by_image or isinstance(metric, SwapMetric)
     if not by_picture:
@@ -442,8 +443,8 @@ def _of_curves(
     """A curve metric under every condition that it applies to; batches are resampled whole."""
     bootstrap = subset.images
     for condition in _conditions_of(metric, scores, part):
-        place = _Asked(metric, (condition,), condition, metric.column)
-        curves, asked = (each[subset.rows] for each in place.read(scores, part))
+        curves, asked = _read(scores, part, metric, condition, metric.column)
+        curves, asked = curves[subset.rows], asked[subset.rows]
         defined = ~np.isnan(curves[..., 0])
         group = metric.groups(len(curves))
         sums, counts = summed(curves, group)

@@ -263,8 +263,9 @@ class ResampledRun:
         for numbers in of_subsets:
             there = anew = np.array([number.at_threshold for number in numbers])
             if near and numbers:
-                known = [[*number.near, number.at_threshold] for number in numbers]
-                anew = interpolated(thresholds, places, np.array(known)[:, chosen])
+                known = np.array([number.near for number in numbers])
+                known = np.concatenate([known, there[:, None]], axis=1)
+                anew = interpolated(thresholds, places, known[:, chosen])
             changes = zip(numbers, anew - there, strict=True)
             found.append([replace(n, near=None, of_threshold=change) for n, change in changes])
         return found
