@@ -306,7 +306,7 @@ def test_the_spread_of_roundings_is_nobodys(value: float) -> None:
     bootstrap = ImageBootstrap([str(n) for n in range(41)], resamples=30)
     values, moved = np.full((41, 3), value), Spread(np.linspace(0, 1e-16, 30))
     asked = (ImageArea(), "noise", values, bootstrap, (SoundingObject.NONE,), moved)
-    (number,) = resampled_means([mean_of_values(*asked)], bootstrap)
+    (number,) = resampled_means([(mean_of_values(*asked), ())], bootstrap)
     number = replace(number, of_threshold=np.linspace(0, 1e-15, 30))
     assert 0 < number.resampled.std() < 1e-12
     assert all(math.isnan(share) for share in number.shares().values())

@@ -89,8 +89,7 @@ def score(
     opened = Scores(scores, known.ids)
     resampled = ResampledRun.of(folder, known, opened, METRICS, fitted, **SETTINGS)
     summary = summarize(folder, resampled, METRICS, output=folder / SUMMARY_FILE)
-    output = folder / SUBSETS_FILE
-    found = summarize_subsets(folder, resampled, METRICS, kinds, output=output, **SETTINGS)
+    found = summarize_subsets(folder, resampled, METRICS, kinds, output=folder / SUBSETS_FILE)
     return Scored(folder, samples, resampled, found, summary)
 
 

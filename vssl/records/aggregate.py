@@ -63,8 +63,6 @@ def summarize_subsets(
     kinds: Sequence[str],
     *,
     output: Path,
-    resamples: int = 1000,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Summarize parts of a run's samples and write the numbers (columns: `records.schema.SUBSETS`).
 
@@ -77,7 +75,8 @@ def summarize_subsets(
     Raises:
         RecordsError: when a file cannot be read.
     """
-    samples = Samples.of(run)
+    samples, whole = Samples.of(run), resampled.bootstrap
+    resamples, seed = len(whole.weights), whole.seed
     reported = [metric for metric in metrics if metric.by_subset]
     names, subsets = [], []
     for kind in kinds:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, groupby, islice, product
+from itertools import groupby, islice, product
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -46,8 +46,6 @@ from vssl.types import NATURAL, POSITIVE, SoundingObject
 
 _CLIP_RESAMPLES = 200
 """Resamples of clips for set metrics, which cost more than means."""
-
-_TOTALS_HELD = 2**27  # bytes of totals that wait for a product
 
 
 class Subset(NamedTuple):
@@ -92,19 +90,16 @@ class Number:
 
     def interval(self, *, level: float = 0.95) -> tuple[float, float]:
         """Interval over images, shared sounds and fitted thresholds; NaN for a single image."""
-        return self._interval(self.resampled, self._variance, self.dof, level)
+        return self._interval(self.resampled, self._variances[1], self.dof, level)
 
     def interval_at_threshold(self, *, level: float = 0.95) -> tuple[float, float]:
         """Interval over images alone, at exactly this threshold and for exactly these sounds."""
-        return self._interval(self.at_threshold, self._variance_there, self._own_dof, level)
+        return self._interval(self.at_threshold, self._variances[0], self._own_dof, level)
 
     @cached_property
-    def _variance(self) -> float:
-        return variance(self.resampled)
-
-    @cached_property
-    def _variance_there(self) -> float:
-        return variance(self.at_threshold)
+    def _variances(self) -> tuple[float, float]:
+        """Variance of resamples of images alone, and of all together."""
+        return variance(self.at_threshold), variance(self.resampled)
 
     def _interval(
         self, resampled: Array, variance: float, dof: float, level: float
@@ -142,11 +137,11 @@ class Number:
         The threshold's share is the rest, which is negative if it reduces the variance. All are NaN
         where resamples are equal but for their rounding.
         """
-        total = self._variance
+        of_images, total = self._variances
         low, high = self.metric.bounds or (0.0, abs(self.value))
         if not total > (ROUNDING * (high - low)) ** 2:
             return dict.fromkeys(("images", "sounds", "threshold"), np.nan)
-        images = self._variance_there / total
+        images = of_images / total
         sounds = 0.0 if self.sounds is None else self.sounds.variance / total
         rest = 0.0 if self.of_threshold is None else 1 - images - sounds
         return {"images": images, "sounds": sounds, "threshold": rest}
@@ -263,25 +258,21 @@ def mean_of_values(
 
 
 def resampled_means(
-    numbers: Sequence[Number],
+    numbers: Iterable[tuple[Number, Sequence[Array]]],
     bootstrap: ImageBootstrap,
-    near: Iterable[Sequence[Array]] = (),
     *,
     keep: bool = False,
 ) -> Iterator[Number]:
-    """Means by `mean_of_values`, with resamples; `near` are their totals at other thresholds.
+    """Means by `mean_of_values` with resamples, each with its totals at thresholds near its own.
 
     They keep their own totals if asked.
     """
-    near = list(near) or [()] * len(numbers)
-    of_all = [
-        [n.totals, *more] for n, more in zip(numbers, near, strict=True) if n.totals is not None
-    ]
-    found = iter(bootstrap.means_over_draws([*chain.from_iterable(of_all)]))
-    for number, of_one in zip(numbers, of_all, strict=True):
-        own, *others = islice(found, len(of_one))
-        near_it, totals = np.array(others) if others else None, number.totals if keep else None
-        yield replace(number, at_threshold=own, near=near_it, totals=totals)
+    given = [(mean, [mean.totals, *near]) for mean, near in numbers if mean.totals is not None]
+    found = iter(bootstrap.means_over_draws([each for _, totals in given for each in totals]))
+    for mean, totals in given:
+        own, *near = islice(found, len(totals))
+        of_near, kept = np.array(near) if near else None, mean.totals if keep else None
+        yield replace(mean, at_threshold=own, near=of_near, totals=kept)
 
 
 class _Asked(NamedTuple):
@@ -316,40 +307,28 @@ def _means(
 ) -> list[list[Number]]:
     """Means of each subset under every condition, or pair of conditions, that they apply to."""
     means: list[list[Number]] = [[] for _ in subsets]
-    waiting: list[list[tuple[Number, list[Array]]]] = [[] for _ in subsets]
     near_scores, near_parts = near or (scores, [])
     columns = sorted(_mean_columns(scores, part, metrics), key=attrgetter("column"))
-
-    def resample(*, least: int) -> None:
-        """Resample those that wait in one product for each subset, if they hold so many bytes."""
-        of_all = [(n.totals, *more) for of_subset in waiting for n, more in of_subset]
-        if sum(totals.nbytes for totals in chain(*of_all) if totals is not None) < least:
-            return
-        for own, subset, of_subset in zip(means, subsets, waiting, strict=True):
-            numbers, more = zip(*of_subset, strict=True) if of_subset else ((), ())
-            own += resampled_means(numbers, subset.images, more, keep=keep)
-            of_subset.clear()
-
     for _, of_column in groupby(columns, key=attrgetter("column")):  # each is read once
         asked = list(of_column)
-        totals: list[dict[int, list[Array]]] = [{} for _ in subsets]
-        for k, each in enumerate(asked):
-            values = _mean_values(scores, part, each, subsets)
-            for s, (subset, (own, whom)) in enumerate(zip(subsets, values, strict=True)):
+        found: list[dict[int, tuple[Number, list[Array]]]] = [{} for _ in subsets]
+        for k, (metric, conditions, *_) in enumerate(asked):
+            values = _mean_values(scores, part, asked[k], subsets)
+            name, sounding = PAIR.join(conditions), tuple(scores.sounding[c] for c in conditions)
+            heard = None if metric.by_image or isinstance(metric, SwapMetric) else sounds
+            for of_subset, (rows, images), (own, whom) in zip(found, subsets, values, strict=True):
                 if whom.any():
-                    totals[s][k] = []
-                    number = _mean(scores, each, subset, own, whom, sounds)
-                    if not keep and number.totals is not None:
-                        number = replace(number, totals=merged_draws(number.totals))
-                    waiting[s].append((number, totals[s][k]))
-        for part_near, (k, each) in product(near_parts, enumerate(asked)):
-            values = _mean_values(near_scores, part_near, each, subsets)
-            for of_subset, subset, (own, _) in zip(totals, subsets, values, strict=True):
+                    spread = None if heard is None else heard.spread(conditions, own, rows)
+                    mean = mean_of_values(metric, name, own, images, sounding, spread, whom)
+                    of_subset[k] = mean, []
+        for part_near, k in product(near_parts, range(len(asked))):
+            values = _mean_values(near_scores, part_near, asked[k], subsets)
+            for of_subset, (_, images), (own, _) in zip(found, subsets, values, strict=True):
                 if k in of_subset:
-                    by_image = subset.images.totals(own, by_image=each.metric.by_image)
-                    of_subset[k].append(merged_draws(by_image))
-        resample(least=_TOTALS_HELD)
-    resample(least=0)
+                    totals = images.totals(own, by_image=asked[k].metric.by_image)
+                    of_subset[k][1].append(merged_draws(totals))
+        for own_means, of_subset, subset in zip(means, found, subsets, strict=True):
+            own_means += resampled_means(of_subset.values(), subset.images, keep=keep)
     return means
 
 
@@ -407,24 +386,6 @@ def _of_column(metric: MeanMetric, column: Array) -> Array:
     """A metric's own values of a column `[N, D]`."""
     values = metric.from_column(torch.from_numpy(column.flatten())).numpy()
     return np.asarray(values.reshape(column.shape))
-
-
-def _mean(
-    scores: Scores,
-    each: _Asked,
-    subset: Subset,
-    values: Array,
-    asked: Mask,
-    sounds: SharedSounds | None,
-) -> Number:
-    """A mean, without resamples."""
-    by_picture = each.metric.by_image or isinstance(each.metric, SwapMetric)
-    spread = None
-    if sounds is not None and not by_picture:
-        spread = sounds.spread(each.conditions, values, subset.rows)
-    sounding = tuple(scores.sounding[name] for name in each.conditions)
-    name = PAIR.join(each.conditions)
-    return mean_of_values(each.metric, name, values, subset.images, sounding, spread, asked)
 
 
 def _conditions_of(metric: ConditionMetric, scores: Scores, part: Part) -> list[str]:

@@ -70,8 +70,7 @@ def score_run(
     summary = summarize(folder, resampled, metrics, output=folder / SUMMARY_FILE)
     kinds = list(dict.fromkeys([*(settings.subsets or ()), *samples.flag_kinds()]))
     if kinds:
-        output = folder / SUBSETS_FILE
-        summarize_subsets(folder, resampled, metrics, kinds, output=output, **settings.bootstrap)
+        summarize_subsets(folder, resampled, metrics, kinds, output=folder / SUBSETS_FILE)
     return summary
 
 
