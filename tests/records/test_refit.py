@@ -318,6 +318,8 @@ def test_the_spread_of_roundings_is_nobodys(value: float) -> None:
 def test_the_simulation_of_coverage_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
     simulation = importlib.import_module("interval_coverage")
+    monkeypatch.setattr(simulation, "_OF_POPULATION", 20_000)
+    monkeypatch.setattr(simulation, "RESAMPLES", 50)
     held = simulation.once(50, 0.2, "calibration", 3)
     expected = {"all/f_loc/universal_q3", "offscreen/pia/false_alarm_5", "all/auroc/none"}
     assert expected <= held.keys()

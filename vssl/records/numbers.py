@@ -308,8 +308,9 @@ def _means(
     """Means of each subset under every condition, or pair of conditions, that they apply to."""
     means: list[list[Number]] = [[] for _ in subsets]
     near_scores, near_parts = near or (scores, [])
-    columns = sorted(_mean_columns(scores, part, metrics), key=attrgetter("column"))
-    for _, of_column in groupby(columns, key=attrgetter("column")):  # each is read once
+    every, by_column = list(_mean_columns(scores, part, metrics)), attrgetter("column")
+    order = {(each.metric.name, PAIR.join(each.conditions)): n for n, each in enumerate(every)}
+    for _, of_column in groupby(sorted(every, key=by_column), key=by_column):  # each is read once
         asked = list(of_column)
         found: list[dict[int, tuple[Number, list[Array]]]] = [{} for _ in subsets]
         for k, (metric, conditions, *_) in enumerate(asked):
@@ -329,7 +330,7 @@ def _means(
                     of_subset[k][1].append(merged_draws(totals))
         for own_means, of_subset, subset in zip(means, found, subsets, strict=True):
             own_means += resampled_means(of_subset.values(), subset.images, keep=keep)
-    return means
+    return [sorted(own, key=lambda number: order[number.key]) for own in means]
 
 
 def _mean_columns(scores: Scores, part: Part, metrics: Sequence[AnyMetric]) -> Iterator[_Asked]:
