@@ -177,7 +177,6 @@ def interval_around(
     resampled: Array,
     *,
     images: int,
-    variance: float | None = None,
     bounds: tuple[float, float] | None = None,
     dof: float | None = None,
     level: float = 0.95,
@@ -188,7 +187,6 @@ def interval_around(
         value: the number.
         resampled: `[B]` its bootstrap resamples; values that are not finite are ignored.
         images: number G of images behind it.
-        variance: that of the finite resamples, if it is known.
         bounds: smallest and largest value that the number can have; None for any.
         dof: degrees of freedom of the spread; None for G - 1.
         level: probability that the interval covers the number of the population.
@@ -197,8 +195,7 @@ def interval_around(
     if images < 2 or not len(resampled) or not math.isfinite(value):
         return math.nan, math.nan
     # of G images, the bootstrap's variance is too small by a factor of (G - 1) / G
-    spread = math.sqrt(np.var(resampled) if variance is None else variance)
-    spread *= math.sqrt(images / (images - 1))
+    spread = float(np.std(resampled)) * math.sqrt(images / (images - 1))
     # Student's quantile; `scipy.stats` gives the same, a hundred times as slowly
     times = float(special.stdtrit(max(images - 1 if dof is None else dof, 1), (1 + level) / 2))
     if bounds is None:

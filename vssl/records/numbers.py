@@ -90,25 +90,17 @@ class Number:
 
     def interval(self, *, level: float = 0.95) -> tuple[float, float]:
         """Interval over images, shared sounds and fitted thresholds; NaN for a single image."""
-        return self._interval(self.resampled, self._variances[1], self.dof, level)
+        return self._interval(self.resampled, self.dof, level)
 
     def interval_at_threshold(self, *, level: float = 0.95) -> tuple[float, float]:
         """Interval over images alone, at exactly this threshold and for exactly these sounds."""
-        return self._interval(self.at_threshold, self._variances[0], self._own_dof, level)
+        return self._interval(self.at_threshold, self._own_dof, level)
 
-    @cached_property
-    def _variances(self) -> tuple[float, float]:
-        """Variance of resamples of images alone, and of all together."""
-        return variance(self.at_threshold), variance(self.resampled)
-
-    def _interval(
-        self, resampled: Array, variance: float, dof: float, level: float
-    ) -> tuple[float, float]:
+    def _interval(self, resampled: Array, dof: float, level: float) -> tuple[float, float]:
         bounds = self.metric.bounds
         low, high = interval_around(
-            self.value, resampled, variance=variance, images=self.images, bounds=bounds, dof=dof,
-            level=level,
-        )  # fmt: skip
+            self.value, resampled, images=self.images, bounds=bounds, dof=dof, level=level
+        )
         if self.parts is None or bounds is None or self.value > bounds[0]:
             return low, high
         # no image has a success: combine the upper end of the positives with the negatives
@@ -137,12 +129,12 @@ class Number:
         The threshold's share is the rest, which is negative if it reduces the variance. All are NaN
         where resamples are equal but for their rounding.
         """
-        of_images, total = self._variances
+        total = variance(self.resampled)
         low, high = self.metric.bounds or (0.0, abs(self.value))
         if not total > (ROUNDING * (high - low)) ** 2:
             return dict.fromkeys(("images", "sounds", "threshold"), np.nan)
-        images = of_images / total
-        sounds = 0.0 if self.sounds is None else self.sounds.variance / total
+        images = variance(self.at_threshold) / total
+        sounds = 0.0 if self.sounds is None else variance(self.sounds.deviations) / total
         rest = 0.0 if self.of_threshold is None else 1 - images - sounds
         return {"images": images, "sounds": sounds, "threshold": rest}
 
@@ -263,10 +255,7 @@ def resampled_means(
     *,
     keep: bool = False,
 ) -> Iterator[Number]:
-    """Means by `mean_of_values` with resamples, each with its totals at thresholds near its own.
-
-    They keep their own totals if asked.
-    """
+    """Resample means by `mean_of_values`, each given with its totals at thresholds near its own."""
     given = [(mean, [mean.totals, *near]) for mean, near in numbers if mean.totals is not None]
     found = iter(bootstrap.means_over_draws([each for _, totals in given for each in totals]))
     for mean, totals in given:
@@ -346,8 +335,7 @@ def _mean_columns(scores: Scores, part: Part, metrics: Sequence[AnyMetric]) -> I
                 for pair in pairs
             ]
         else:
-            of_metric = _conditions_of(metric, scores, part)
-            found = [((name,), name, metric.column) for name in of_metric]
+            found = [((n,), n, metric.column) for n in _conditions_of(metric, scores, part)]
         if isinstance(metric, MapMetric) == plain:
             yield from (_Asked(metric, *each) for each in found if each[-1] in scores.columns)
 
@@ -413,7 +401,15 @@ def _of_curves(
         largest = metric.largest(sums, counts)
         if metric.batch is None:
             images = len(np.unique(bootstrap.image[defined.any(axis=1)]))
-            at_threshold = _largest_of_resamples(metric, curves, bootstrap)
+            of_images, number_of = summed(curves, bootstrap.image)
+            divisors = weighted(bootstrap.weights, number_of)
+            resampled = [
+                metric.largest(weighted(bootstrap.weights, of_images[:, draw]), divisors[:, draw])
+                for draw in range(curves.shape[1])
+            ]
+            at_threshold = nanmean(np.stack(resampled, axis=1), axis=1)
+            if bootstrap.images < 2:
+                at_threshold = np.full_like(at_threshold, np.nan)
         else:
             images = len(largest)
             batches = ImageBootstrap(
@@ -441,19 +437,6 @@ def _of_curves(
             sounds=spread,
             sounding=(scores.sounding[condition],),
         )
-
-
-def _largest_of_resamples(metric: CurveMetric, curves: Array, bootstrap: ImageBootstrap) -> Array:
-    """The number in every resample of images, `[B]`."""
-    if bootstrap.images < 2:
-        return np.full(len(bootstrap.weights), np.nan)
-    sums, counts = summed(curves, bootstrap.image)
-    divisors = weighted(bootstrap.weights, counts)
-    largest = [
-        metric.largest(weighted(bootstrap.weights, sums[:, draw]), divisors[:, draw])
-        for draw in range(curves.shape[1])
-    ]
-    return nanmean(np.stack(largest, axis=1), axis=1)
 
 
 def set_numbers(
@@ -601,8 +584,16 @@ def _set_spreads(
         share, _, dof = crossed(exceeded, index[defined], weights)
         if share == 0:
             continue
+        deviations: dict[str, Array] = {}
         if sounds.by_draw(heard):
-            deviations = {n: _by_draw(v[:, 0], weights[:, index[0]]) for n, v in found.items()}
+            # of a mean over draws that are resampled
+            drawn = weights[:, index[0]]
+            for name, values in found.items():
+                known = ~np.isnan(values[:, 0])
+                sums = weighted(drawn, np.where(known, values[:, 0], 0.0))
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    mean = sums / weighted(drawn, known)
+                deviations[name] = mean - nanmean(values[:, 0], axis=0)
         else:
             # clips are resampled in a part of the resamples; the last weight is that of all else
             some = weights[:_CLIP_RESAMPLES].T
@@ -610,11 +601,9 @@ def _set_spreads(
             few[:-1, 1:] = some
             rest = np.full((len(column), 1), weights.shape[1])
             by_clip = in_draws(few.T, {**dict.fromkeys(columns, rest), heard: index})
-            means = {name: nanmean(values, axis=0) for name, values in by_clip.items()}
-            deviations = {
-                name: np.resize(mean[1:] - mean[:1], (len(weights), mean.shape[1]))
-                for name, mean in means.items()
-            }
+            for name, values in by_clip.items():
+                mean = nanmean(values, axis=0)
+                deviations[name] = np.resize(mean[1:] - mean[:1], (len(weights), mean.shape[1]))
         for name, each in deviations.items():
             before, least = total.get(name, (0.0, np.inf))
             total[name] = before + share * each, min(least, dof)
@@ -630,14 +619,6 @@ def _one_draw(column: Array, place: Index, draw: int, success: Mask | None) -> V
         reached = success[:, min(draw, success.shape[1] - 1)]
     kept = ~np.isnan(value)
     return Values(value[kept], group[kept], reached[kept])
-
-
-def _by_draw(values: Array, drawn: Counts) -> Array:
-    """Deviations `[B, K]` of a mean over draws `[D, K]` that are resampled, `[B, D]` times each."""
-    defined = ~np.isnan(values)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = weighted(drawn, np.where(defined, values, 0.0)) / weighted(drawn, defined)
-    return np.asarray(means - nanmean(values, axis=0))
 
 
 def combined_numbers(

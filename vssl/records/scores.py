@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,7 +18,7 @@ from vssl.core.arrays import AnyFloats, Array, Index, Mask
 from vssl.records.conditions import image_sources, sounding_objects
 from vssl.records.files import ANEW, RECORDS_FILE
 from vssl.records.schema import SCORE_KEY
-from vssl.records.store import RecordsError, opened_parquet, read_columns, read_provenance, reading
+from vssl.records.store import RecordsError, open_parquet, read_columns, read_provenance, reading
 from vssl.records.truth import GroundTruth, object_area
 from vssl.thresholds.base import EACH_MAP
 from vssl.thresholds.chosen import BY_CLASS, CHOSEN_ON
@@ -74,10 +75,6 @@ class Samples:
         )
         areas = np.array([object_area(*each) for own in some for each in truth.objects(own)])
         return cls(names, groups, categories, areas, truth.natural, truth.flags())
-
-    def flag_kinds(self) -> list[str]:
-        """Kinds of flags that some sample has."""
-        return list(dict.fromkeys(kind for flags in self.flags for kind in flags))
 
 
 def by_part(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -149,8 +146,9 @@ class Scores:
         self._place = {name: number for number, name in enumerate(recorded)}
         self._read: dict[tuple[Part, str], tuple[AnyFloats, Mask]] = {}
         self._pieces: dict[Part, list[tuple[int, pa.Array]]] = {}  # row groups, and rows of them
+        self._open = ExitStack()
+        self._file = file = self._open.enter_context(open_parquet(path))
         with reading(path):
-            self._file = file = opened_parquet(path)
             found = {field.name: field.type for field in file.schema_arrow}
             if not {field.name: field.type for field in SCORE_KEY}.items() <= found.items():
                 raise RecordsError(f"{path}: has other columns than vssl writes. {_SCORE_AGAIN}")

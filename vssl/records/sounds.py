@@ -11,7 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
+from functools import reduce
 from operator import add
 from pathlib import Path
 
@@ -35,15 +35,10 @@ class Spread:
     deviations: Array
     dof: float = np.inf  # degrees of freedom of their variance
 
-    @cached_property
-    def variance(self) -> float:
-        """Their variance."""
-        return variance(self.deviations)
-
     def __add__(self, other: Spread) -> Spread:
         """Sum two independent spreads; Satterthwaite's degrees of freedom (1946)."""
         both = (self, other)
-        variances = np.array([each.variance for each in both])
+        variances = np.array([variance(each.deviations) for each in both])
         total = (variances**2 / np.array([max(each.dof, 1) for each in both])).sum()
         dof = float(variances.sum() ** 2 / total) if total > 0 else np.inf
         return Spread(self.deviations + other.deviations, dof)
@@ -130,10 +125,7 @@ class SharedSounds:
     def spread(
         self, conditions: Sequence[str], values: Array, rows: Index | slice
     ) -> Spread | None:
-        """Spread of a mean of values `[N, D]` of some samples from the sounds of conditions.
-
-        None without any.
-        """
+        """Spread of a mean of values `[N, D]` of some samples from shared sounds; None without."""
         defined = ~np.isnan(values)
         spreads = []
         for name in (name for name in conditions if name in self.index):

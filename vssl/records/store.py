@@ -82,24 +82,18 @@ def reading(path: Path) -> Iterator[None]:
         raise RecordsError(f"{path}: not a readable parquet file ({reason}). {ANEW}") from error
 
 
-def opened_parquet(path: Path) -> pq.ParquetFile:
-    """Open a parquet file of a run, whose pages are checked as they are read, in `reading`.
+@contextlib.contextmanager
+def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a parquet file of a run, see `reading`; its pages are checked as they are read.
 
     Unlike the pages, the footer has no checksum, but it has the columns' names and types twice.
     """
-    file = pq.ParquetFile(path, page_checksum_verification=True)
-    written = (file.metadata.metadata or {}).get(b"ARROW:schema")
-    if written is not None:
-        kept = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(written)))
-        if not kept.equals(file.schema_arrow):  # without what is beside names and types
-            raise RecordsError(f"{path}: its columns' names or types are damaged. {ANEW}")
-    return file
-
-
-@contextlib.contextmanager
-def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
-    """Open a parquet file of a run, see `reading`, and close it."""
-    with reading(path), opened_parquet(path) as file:
+    with reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        written = (file.metadata.metadata or {}).get(b"ARROW:schema")
+        if written is not None:
+            kept = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(written)))
+            if not kept.equals(file.schema_arrow):  # without what is beside names and types
+                raise RecordsError(f"{path}: its columns' names or types are damaged. {ANEW}")
         yield file
 
 
