@@ -26,6 +26,8 @@ from vssl.records.store import parquet_writer, read_provenance
 FACTS = ("model", "dataset", "protocol", "seed", "coverage", "manifest_hash", "config_hash")
 """Provenance that every row of a summary repeats."""
 
+_SUBSETS_TOGETHER = 64  # their resamples are held until all are there
+
 
 def summarize(
     run: Path, resampled: ResampledRun, metrics: Sequence[AnyMetric], *, output: Path
@@ -87,10 +89,12 @@ def summarize_subsets(
     parts = list(resampled.scores.parts())
     rows: list[list[dict[str, Any]]] = [[] for _ in subsets]
     with progress_bar("subsets and intervals", len(parts)) as advance:
-        for part in parts if subsets else ():
-            found = resampled.numbers(part, reported, subsets)
-            for own, facts, numbers in zip(rows, names, found, strict=True):
-                own += [{**facts, **row} for row in _part_rows(resampled, part, numbers)]
+        for part in parts:
+            for first in range(0, len(subsets), _SUBSETS_TOGETHER):
+                some = slice(first, first + _SUBSETS_TOGETHER)
+                found = resampled.numbers(part, reported, subsets[some])
+                for own, facts, numbers in zip(rows[some], names[some], found, strict=True):
+                    own += [{**facts, **row} for row in _part_rows(resampled, part, numbers)]
             advance(1)
     provenance = read_provenance(run / RECORDS_FILE)
     return _write_summary(list(chain.from_iterable(rows)), provenance, SUBSETS, output)

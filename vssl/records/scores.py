@@ -220,17 +220,15 @@ class Scores:
                 if pa.types.is_list(values.type):
                     values = values.flatten().to_numpy()
                     values = values.reshape(len(cells), len(values) // max(len(cells), 1))
-                values = np.asarray(values)
-                pieces.append((cells, values))
+                pieces.append((cells, np.asarray(values)))
             count = max(cells.stop for cells, *_ in self._blocks[part].values())
             shape = max(values.shape[1:] for _, values in pieces)
-            found = np.full((count, *shape), np.nan, values.dtype), np.zeros(count, bool)
+            kind = pieces[0][1].dtype
+            found = np.full((count, *shape), np.nan, kind), np.zeros(count, bool)
             for cells, values in pieces:
                 if len(cells):
                     found[0][cells], found[1][cells] = values, True
-            sizes = [
-                values.nbytes + valid.nbytes for values, valid in (*self._read.values(), found)
-            ]
+            sizes = [v.nbytes + there.nbytes for v, there in (*self._read.values(), found)]
             while self._read and sum(sizes) > _BYTES_KEPT:
                 del self._read[next(iter(self._read))], sizes[0]
         self._read[part, name] = found  # the last one stands last
