@@ -268,7 +268,8 @@ def once(images: int, clip_share: float, source: str, seed: int) -> dict[str, li
     run = ResampledRun(scores, groups, sounds, fitted, near)
     found, known = {}, truth(clip_share)
     for part in scores.parts():
-        for number in run.numbers(part, METRICS):
+        (numbers,) = run.numbers(part, METRICS)
+        for number in numbers:
             key = (number.metric.name, number.condition, part.threshold_policy)
             if key not in known:
                 continue

@@ -175,11 +175,11 @@ class MadeRun:
 
     def subsets(self) -> None:
         """Write the summary of subsets, at the thresholds as they are."""
-        samples, metrics = Samples.of(self.folder), build_metrics(self.settings.scoring)
-        scores, bootstrap = Scores(self.folder / SCORES_FILE, samples.ids), self.settings.scoring
-        known = ResampledRun.of(self.folder, samples, scores, metrics, [], **bootstrap.bootstrap)
+        samples, scoring = Samples.of(self.folder), self.settings.scoring
+        scores, metrics = Scores(self.folder / SCORES_FILE, samples.ids), build_metrics(scoring)
+        known = ResampledRun.of(self.folder, samples, scores, metrics, [], **scoring.bootstrap)
         kinds, output = ["category", "object_size"], self.folder / SUBSETS_FILE
-        summarize_subsets(self.folder, known, metrics, kinds, output=output, **bootstrap.bootstrap)
+        summarize_subsets(self.folder, known, metrics, kinds, output=output)
 
 
 STAGES = ("plan", "manifest", "write", "join", "check", "fit", "score", "summary", "subsets")

@@ -130,9 +130,9 @@ def change_numbers(
     """Leave sounds out of intervals, and so of p, and put another spread of thresholds in."""
     numbers = ResampledRun.numbers
 
-    def without(*given: Any, **more: Any) -> list[Number]:
-        found = numbers(*given, **more)
-        return [replace(each, sounds=None, of_threshold=changed(each)) for each in found]
+    def without(*given: Any, **more: Any) -> list[list[Number]]:
+        (found,) = numbers(*given, **more)
+        return [[replace(each, sounds=None, of_threshold=changed(each)) for each in found]]
 
     monkeypatch.setattr(ResampledRun, "numbers", without)
 

@@ -30,7 +30,6 @@ from vssl.negatives.base import AudioCondition
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
-from vssl.records.aggregate import summary_key
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.files import SCORES_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
@@ -250,14 +249,6 @@ def test_the_file_holds_the_same_summary(full: Run) -> None:
     half = table.to_pandas()["threshold_policy"].to_numpy() == "half_image"
     assert np.array_equal(table.column("threshold").is_null().to_numpy(), half)
     assert read_provenance(path)["model"] == "ezvsl"
-
-
-def test_keys_name_one_row_each(full: Run) -> None:
-    keys = [summary_key(row) for row in full.summary.to_dict("records")]
-    assert len(set(keys)) == len(keys)
-    assert {"positive/ciou/fixed", "noise/pia/universal_max", "all/f_loc/fixed"} <= set(keys)
-    row = full.summary.iloc[0].to_dict()
-    assert summary_key({**row, "map_variant": "ogl"}) == f"{summary_key(row)}.ogl"
 
 
 def test_a_folder_without_records_is_named(tmp_path: Path, full: Run) -> None:

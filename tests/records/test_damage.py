@@ -188,26 +188,24 @@ def test_a_flipped_bit_is_an_error_or_no_change(
 
 
 LACKING = {"lacking provenance": provenance(b'{"schema_version": "3", "config_hash": 1}')}
-OF_FILES = [
-    pytest.param(name, change, id=f"{name}-{which}")
-    for name in (RECORDS_FILE, TRUTH_FILE, SCORES_FILE, SUMMARY_FILE, RUN_FILE)
-    for which, change in (TEXT if name == RUN_FILE else FILE | LACKING).items()
-    if which != "listed provenance"
-]
 
 
-@pytest.mark.parametrize(("name", "change"), OF_FILES)
-def test_one_broken_file_costs_its_own_run(
-    folder: Path, runs: Path, change: Change, name: str
-) -> None:
-    change(folder / name)
-    shutil.copytree(runs / "oracle", folder.with_name("oracle"))
-    found = collect([folder.parent])
+def test_a_broken_file_costs_its_own_run(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "oracle", tmp_path / "oracle")
+    broken = {}
+    for name in (RECORDS_FILE, TRUTH_FILE, SCORES_FILE, SUMMARY_FILE, RUN_FILE):
+        for which, change in (TEXT if name == RUN_FILE else FILE | LACKING).items():
+            if which != "listed provenance":
+                folder = tmp_path / f"{name} {which}"
+                change(Path(shutil.copytree(runs / "center", folder)) / name)
+                broken[folder] = name
+    found = collect([tmp_path])
     assert [each.model for group in found.groups for each in group.runs] == ["oracle"]
-    (left,) = found.left_out
-    assert left.folder == folder
-    assert name in left.reason
-    assert "\n" not in left.reason
+    reasons = {left.folder: left.reason for left in found.left_out}
+    assert reasons.keys() == broken.keys()
+    for folder, name in broken.items():
+        assert name in reasons[folder].removeprefix(str(folder)), folder
+        assert "\n" not in reasons[folder]
 
 
 @damage(FILE | DOUBLED)

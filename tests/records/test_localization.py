@@ -21,6 +21,7 @@ import torch
 from tests.helpers.drawn import draw_vggss
 from tests.helpers.running import KEY, PRIOR_ALPHA, Tilted, guided_by, records, run, small
 from tests.reference import formulas
+from vssl.config.build import policies_named
 from vssl.core.errors import UsageError
 from vssl.models.base import LocalizationModel
 from vssl.records.aggregate import summary_key
@@ -190,6 +191,19 @@ class TestThresholds:
                 expected = formulas.false_alarm_threshold(values, heard, rate=rate)
                 assert found[policy] == pytest.approx([expected], rel=2e-6), (variant, policy)
 
+    def test_none_can_work_where_every_map_is_stretched(self, guided: Run) -> None:
+        """As RCGrad's, to [0, 1] each: what negatives reach, nothing is above."""
+        if guided.model is not Stretched:
+            return
+        own = guided.summary[guided.summary["map_variant"] == "av"].set_index("threshold_policy")
+        for policy, (_, factor) in UNIVERSAL.items():
+            rows = own.loc[policy]
+            np.testing.assert_allclose(rows["threshold"], factor, rtol=0, atol=1e-7)
+            of_masks = rows["metric"].isin(["ciou", "pia", "success_rate", "f_loc"])
+            assert (rows["value"][of_masks] == 0).all()
+        # mixed with the object map, some of it shows again
+        assert (guided.thresholds("ogl")["universal_max"] < 1).all()
+
     def test_released_constants_have_no_meaning_on_rescaled_maps(self, guided: Run) -> None:
         released = guided.protocol == "released"
         assert set(guided.thresholds("av")) == OWN_THRESHOLDS | CONSTANTS
@@ -278,32 +292,6 @@ def test_a_map_without_bounds_cannot_be_mixed(
     assert set(summary["map_variant"]) == {"av", "ogl"}
 
 
-@pytest.mark.slow
-def test_no_universal_threshold_can_work_for_rcgrad(
-    vggss_folder: Path, prior_file: Path, seeded_checkpoint: Any, tmp_path: Path
-) -> None:
-    """Its maps are stretched to [0, 1] each: what negatives reach, nothing is above."""
-    summary = run(
-        tmp_path / "run",
-        "model=rcgrad",
-        f"model.weights={seeded_checkpoint('rcgrad')}",
-        "data=vggss",
-        f"data.root={vggss_folder}",
-        *("negatives.noise.draws=1", "negatives.offscreen.draws=1"),
-        f"threshold=[{','.join(UNIVERSAL)}]",
-        *guided_by(prior_file),
-    )
-    own = summary[summary["map_variant"] == "av"].set_index(["threshold_policy", "condition"])
-    for policy, (_, factor) in UNIVERSAL.items():
-        rows = own.loc[policy]
-        np.testing.assert_allclose(rows["threshold"], factor, rtol=0, atol=1e-7)
-        assert (rows.query("metric in ('ciou', 'pia', 'success_rate')")["value"] == 0).all()
-        assert (rows.query("metric == 'f_loc'")["value"] == 0).all()
-    # mixed with the object map, some of it shows again
-    mixed = summary[summary["map_variant"] == "ogl"]
-    assert (mixed.query("threshold_policy == 'universal_max'")["threshold"] < 1).all()
-
-
 class TestCalibration:
     def test_thresholds_of_both_variants_come_from_it(
         self, vggss_folder: Path, is3_folder: Path, prior_file: Path, tmp_path: Path
@@ -313,14 +301,13 @@ class TestCalibration:
         both = (*small(Tilted), *few, *guided_by(prior_file))
         fitted = run(tmp_path / "fitted", *both, "data=is3", f"data.root={is3_folder}")
         scored = run(tmp_path / "scored", *both, *data, f"calibration={tmp_path / 'fitted'}")
-        own = run(tmp_path / "own", *both, *data)
         thresholds = [
             s.dropna(subset="threshold").groupby("map_variant")["threshold"].unique()
-            for s in (fitted, scored, own)
+            for s in (fitted, scored)
         ]
-        for variant in ("av", "ogl"):
-            assert thresholds[0][variant] == thresholds[1][variant]
-            assert thresholds[0][variant] != thresholds[2][variant]
+        for own in fit_policies(policies_named(["universal_q3"]), tmp_path / "scored"):
+            assert thresholds[0][own.variant] == thresholds[1][own.variant]
+            assert thresholds[0][own.variant] != own.policy.constant()
 
     def test_another_prior_is_refused(self, guided: Run) -> None:
         facts = read_provenance(guided.folder / RECORDS_FILE)

@@ -30,7 +30,7 @@ from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
 from vssl.records.bootstrap import ImageBootstrap, interval_around
 from vssl.records.fit import FittedPolicy, fit_policies
-from vssl.records.numbers import mean_of_values, numbers_of, resampled_means
+from vssl.records.numbers import Subset, mean_of_values, numbers_of, resampled_means
 from vssl.records.refit import ResampledRun, interpolated, refit
 from vssl.records.score import score_records
 from vssl.records.scores import Part, Samples, Scores
@@ -146,13 +146,13 @@ def test_numbers_at_resampled_thresholds_are_those_of_scoring_there(
     there = scored(run, exact, tmp_path / "exact")
     part = Part("av", "universal_q3", fitted[0].source)
     resampled = ResampledRun.of(run, Samples.of(run), opened, METRICS, fitted, **SETTINGS)
-    numbers = {(n.metric.name, n.condition): n for n in resampled.numbers(part, METRICS)}
-    bootstrap = resampled.bootstrap
+    numbers = {n.key: n for n in resampled.numbers(part, METRICS)[0]}
+    whole = [Subset(slice(None), resampled.bootstrap)]
     assert {"ciou", "pia", "f_loc"} == {name for name, _ in numbers}
     at = {
         v: {
-            (n.metric.name, n.condition): n.at_threshold
-            for n in numbers_of(there, Part("av", f"t{k}", "there"), METRICS, bootstrap)
+            n.key: n.at_threshold
+            for n in numbers_of(there, Part("av", f"t{k}", "there"), METRICS, whole)[0]
         }
         for k, v in enumerate(values)
     }
@@ -306,7 +306,7 @@ def test_the_spread_of_roundings_is_nobodys(value: float) -> None:
     bootstrap = ImageBootstrap([str(n) for n in range(41)], resamples=30)
     values, moved = np.full((41, 3), value), Spread(np.linspace(0, 1e-16, 30))
     asked = (ImageArea(), "noise", values, bootstrap, (SoundingObject.NONE,), moved)
-    (number,) = resampled_means([mean_of_values(*asked)], bootstrap)
+    (number,) = resampled_means([(mean_of_values(*asked), ())], bootstrap)
     number = replace(number, of_threshold=np.linspace(0, 1e-15, 30))
     assert 0 < number.resampled.std() < 1e-12
     assert all(math.isnan(share) for share in number.shares().values())
@@ -318,6 +318,8 @@ def test_the_spread_of_roundings_is_nobodys(value: float) -> None:
 def test_the_simulation_of_coverage_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
     simulation = importlib.import_module("interval_coverage")
+    monkeypatch.setattr(simulation, "_OF_POPULATION", 20_000)
+    monkeypatch.setattr(simulation, "RESAMPLES", 50)
     held = simulation.once(50, 0.2, "calibration", 3)
     expected = {"all/f_loc/universal_q3", "offscreen/pia/false_alarm_5", "all/auroc/none"}
     assert expected <= held.keys()

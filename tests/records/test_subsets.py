@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Scored:
     subsets: pd.DataFrame
     summary: pd.DataFrame
 
-    @property
+    @cached_property
     def scores(self) -> pd.DataFrame:
         frame = pd.read_parquet(self.folder / SCORES_FILE)
         return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))
@@ -89,8 +90,7 @@ def score(
     opened = Scores(scores, known.ids)
     resampled = ResampledRun.of(folder, known, opened, METRICS, fitted, **SETTINGS)
     summary = summarize(folder, resampled, METRICS, output=folder / SUMMARY_FILE)
-    output = folder / SUBSETS_FILE
-    found = summarize_subsets(folder, resampled, METRICS, kinds, output=output, **SETTINGS)
+    found = summarize_subsets(folder, resampled, METRICS, kinds, output=folder / SUBSETS_FILE)
     return Scored(folder, samples, resampled, found, summary)
 
 
@@ -233,7 +233,7 @@ class TestSizes:
             make_sample(f"s{n}", f"p{n}", ((10, 20, 10 + 20 * width, 120),))
             for n, width in enumerate(widths)
         ]
-        scored = score(tmp_path / "run", samples, kinds=["object_size"])
+        scored = score(tmp_path / "run", samples, kinds=["object_size"], negatives=[Silence()])
         found = scored.of("object_size")
         assert [name.split(":")[0] for name in found] == list(expected)
         for (name, rows), numbers in zip(found.items(), expected.values(), strict=True):

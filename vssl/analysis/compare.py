@@ -32,7 +32,7 @@ from vssl.metrics.base import CombinedMetric
 from vssl.records.bootstrap import ImageBootstrap, interval, interval_around, nanmean, variance
 from vssl.records.files import SCORES_FILE
 from vssl.records.fit import FittedPolicy
-from vssl.records.numbers import Number, combined_numbers
+from vssl.records.numbers import Number, Subset, combined_numbers
 from vssl.records.refit import ResampledRun
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric
@@ -276,7 +276,7 @@ def compare_runs(
         measured = []
         for run, whole, place in zip(runs, resampled, places, strict=True):
             part = run.parts[variant, policy]
-            numbers = whole.numbers(part, metrics, rows=place, bootstrap=images, totals=True)
+            (numbers,) = whole.numbers(part, metrics, [Subset(place, images)], totals=True)
             measured.append({number.key: number for number in numbers})
         there |= dict.fromkeys(condition for name, condition in measured[0] if name in asked)
         keys = [

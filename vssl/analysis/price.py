@@ -188,7 +188,8 @@ def _numbers(
         parts = {tuple(part): part for part in scores.parts()}
         for each in fitted:
             part = parts[each.variant, each.policy.name, each.source]
-            numbers = [n for n in resampled.numbers(part, metrics) if n.condition == "positive"]
+            (numbers,) = resampled.numbers(part, metrics)
+            numbers = [number for number in numbers if number.condition == "positive"]
             found[id(each)] = _Found(
                 {number.metric.name: number.value for number in numbers},
                 {number.metric.name: number.resampled for number in numbers},

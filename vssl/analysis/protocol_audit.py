@@ -17,7 +17,7 @@ from vssl.metrics.pia import ImageArea
 from vssl.records.bootstrap import ImageBootstrap, interval
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
 from vssl.records.fit import fit_policies
-from vssl.records.numbers import Number, numbers_of
+from vssl.records.numbers import Number, Subset, numbers_of
 from vssl.records.pooled import pooled_numbers
 from vssl.records.schema import RECORDS
 from vssl.records.score import score_records
@@ -123,16 +123,17 @@ def _labelled_numbers(
     run: AuditedRun, scores: Scores, shown: Sequence[str], bootstrap: ImageBootstrap
 ) -> Iterator[tuple[tuple[str, ...], tuple[Number, float]]]:
     """Numbers with their threshold by (map variant, policy, metric, condition)."""
-    parts = list(scores.parts())
+    parts, subsets = list(scores.parts()), [Subset(slice(None), bootstrap)]
     for part in (part for part in parts if part.threshold_policy in shown):
-        for number in numbers_of(scores, part, _AUDIT_METRICS, bootstrap):
+        (numbers,) = numbers_of(scores, part, _AUDIT_METRICS, subsets)
+        for number in numbers:
             key = (part.map_variant, part.threshold_policy, number.metric.name, number.condition)
             yield key, (number, scores.threshold(part))
     for part in (part for part in parts if part.threshold_policy == run.headline):
         if run.pooled:
             headline = pooled_numbers(scores, part.map_variant, bootstrap)
         else:
-            headline = numbers_of(scores, part, [SuccessRate(), AUC()], bootstrap)
+            (headline,) = numbers_of(scores, part, [SuccessRate(), AUC()], subsets)
         for number in headline:
             key = (part.map_variant, HEADLINE, number.metric.name, number.condition)
             yield key, (number, float("nan"))

@@ -15,7 +15,7 @@ from vssl.core.arrays import Index
 from vssl.core.progress import progress_bar
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.files import RECORDS_FILE
-from vssl.records.numbers import Number
+from vssl.records.numbers import Number, Subset
 from vssl.records.pooled import POOLED, POOLED_SOURCE, pooled_numbers
 from vssl.records.refit import ResampledRun
 from vssl.records.schema import SUBSETS, SUMMARY
@@ -25,6 +25,8 @@ from vssl.records.store import parquet_writer, read_provenance
 
 FACTS = ("model", "dataset", "protocol", "seed", "coverage", "manifest_hash", "config_hash")
 """Provenance that every row of a summary repeats."""
+
+_SUBSETS_TOGETHER = 64  # their resamples are held until all are there
 
 
 def summarize(
@@ -45,7 +47,8 @@ def summarize(
     parts = list(resampled.scores.parts())
     with progress_bar("summary and intervals", len(parts)) as advance:
         for part in parts:
-            rows += _part_rows(resampled, part, resampled.numbers(part, metrics))
+            (numbers,) = resampled.numbers(part, metrics)
+            rows += _part_rows(resampled, part, numbers)
             advance(1)
     if provenance.get("protocol_switches", {}).get("pooled_ciou") == "released":
         pooled = {"threshold_policy": POOLED, "threshold_source": POOLED_SOURCE}
@@ -62,8 +65,6 @@ def summarize_subsets(
     kinds: Sequence[str],
     *,
     output: Path,
-    resamples: int = 1000,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Summarize parts of a run's samples and write the numbers (columns: `records.schema.SUBSETS`).
 
@@ -76,24 +77,25 @@ def summarize_subsets(
     Raises:
         RecordsError: when a file cannot be read.
     """
-    samples = Samples.of(run)
+    samples, whole = Samples.of(run), resampled.bootstrap
+    resamples, seed = len(whole.weights), whole.seed
     reported = [metric for metric in metrics if metric.by_subset]
-    subsets = [(kind, *subset) for kind in kinds for subset in _subsets(kind, samples)]
-    bootstraps = [
-        ImageBootstrap(
-            [samples.image_groups[place] for place in members], resamples=resamples, seed=seed
-        )
-        for _, _, members in subsets
-    ]
+    names, subsets = [], []
+    for kind in kinds:
+        for name, members in _subsets(kind, samples):
+            images = [samples.image_groups[place] for place in members]
+            names.append({"subset_kind": kind, "subset": name})
+            subsets.append(Subset(members, ImageBootstrap(images, resamples=resamples, seed=seed)))
     parts = list(resampled.scores.parts())
     rows: list[list[dict[str, Any]]] = [[] for _ in subsets]
-    with progress_bar("subsets and intervals", len(parts) * len(subsets)) as advance:
-        for part in parts:  # outermost, since its scores are read from the file
-            for own, (kind, name, members), images in zip(rows, subsets, bootstraps, strict=True):
-                numbers = resampled.numbers(part, reported, rows=members, bootstrap=images)
-                found = _part_rows(resampled, part, numbers)
-                own += [{"subset_kind": kind, "subset": name, **row} for row in found]
-                advance(1)
+    with progress_bar("subsets and intervals", len(parts)) as advance:
+        for part in parts:
+            for first in range(0, len(subsets), _SUBSETS_TOGETHER):
+                some = slice(first, first + _SUBSETS_TOGETHER)
+                found = resampled.numbers(part, reported, subsets[some])
+                for own, facts, numbers in zip(rows[some], names[some], found, strict=True):
+                    own += [{**facts, **row} for row in _part_rows(resampled, part, numbers)]
+            advance(1)
     provenance = read_provenance(run / RECORDS_FILE)
     return _write_summary(list(chain.from_iterable(rows)), provenance, SUBSETS, output)
 

@@ -106,7 +106,7 @@ class ImageBootstrap:
             if held and (each is None or sum(some.nbytes for some in held) >= _TOTALS_HELD):
                 stops = np.cumsum([some.shape[2] for some in held])[:-1]
                 means = np.split(self.means(np.concatenate(held, axis=2)), stops, axis=1)
-                found += [nanmean(some, axis=1) for some in means]
+                found += [m[:, 0].copy() if m.shape[1] == 1 else nanmean(m, axis=1) for m in means]
                 held = []
         return found
 

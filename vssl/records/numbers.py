@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from itertools import groupby, islice, product
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from vssl.core.arrays import Array, Counts, Index, Mask
@@ -46,6 +48,13 @@ _CLIP_RESAMPLES = 200
 """Resamples of clips for set metrics, which cost more than means."""
 
 
+class Subset(NamedTuple):
+    """Some samples of a run, by their places, and the bootstrap over their images."""
+
+    rows: Index | slice
+    images: ImageBootstrap
+
+
 @dataclass(frozen=True)
 class Number:
     """A number with its spread."""
@@ -60,6 +69,7 @@ class Number:
     n_undefined: int  # values left out
     sounds: Spread | None = None  # from sounds that several images share, if there are any
     dof_images: float | None = None  # of the spread over images; None for `images - 1`
+    near: Array | None = None  # `[K, B]` resamples of `value` at K thresholds near it
     of_threshold: Array | None = None  # `[B]` change by a threshold fitted anew in each resample
     totals: Array | None = None  # `[G, 2, D]` of a mean: sum and number of values by image, draw
     sounding: tuple[SoundingObject, ...] = (SoundingObject.NONE,)  # both objects for a pair
@@ -70,7 +80,7 @@ class Number:
         """Metric and condition."""
         return self.metric.name, self.condition
 
-    @property
+    @cached_property
     def resampled(self) -> Array:
         """`[B]` resamples of images, shared sounds and the fitted threshold together."""
         resampled = self.at_threshold
@@ -163,14 +173,14 @@ def numbers_of(
     scores: Scores,
     part: Part,
     metrics: Sequence[AnyMetric],
-    bootstrap: ImageBootstrap,
+    subsets: Sequence[Subset],
     *,
-    rows: Index | None = None,
     sounds: SharedSounds | None = None,
-    sets: Sequence[Number] | None = None,
+    sets: Sequence[Sequence[Number]] = (),
+    near: tuple[Scores, Sequence[Part]] | None = None,
     totals: bool = False,
-) -> list[Number]:
-    """All numbers of one map variant and threshold policy, in the order of the metrics.
+) -> list[list[Number]]:
+    """All numbers of one map variant and threshold policy, by subset, in the order of the metrics.
 
     Metrics that need no threshold belong to policy `none`, the others to every other policy.
     Metrics that were not measured are skipped, and conditions that no sample was asked about.
@@ -181,37 +191,29 @@ def numbers_of(
         scores: the run's scores.
         part: map variant and policy.
         metrics: metrics to report.
-        bootstrap: over the images of the samples.
-        rows: samples to report on; None for all.
+        subsets: samples to report on.
         sounds: the sounds of the run's records; None ignores their spread.
-        sets: numbers of set metrics, if `set_numbers` computed them for several parts already.
+        sets: for each subset, numbers of set metrics by `set_numbers`; otherwise found here.
+        near: scores at thresholds near the part's, and their parts.
         totals: whether means keep theirs of every draw, which are large.
     """
-    if rows is not None:
-        scores, sounds = scores.of_samples(rows), sounds and sounds.of_samples(rows)
-    if sets is None:
-        # shared sounds count in set metrics of whole runs alone
-        heard = sounds if rows is None else None
-        sets = set_numbers(scores, [part], metrics, bootstrap, heard)[part]
-    averaged = [
-        mean if totals or mean.totals is None else replace(mean, totals=merged_draws(mean.totals))
-        for metric in metrics
-        if isinstance(metric, MeanMetric)
-        for mean in _means(scores, part, metric, bootstrap, sounds)
-    ]
-    means = {number.key: number for number in resampled_means(averaged, bootstrap)}
-    means |= {
-        number.key: number
-        for metric in metrics
-        if isinstance(metric, CurveMetric) and metric.column in scores.columns
-        for number in _of_curves(scores, part, metric, bootstrap, sounds)
-    }
-    numbers = [*sets, *means.values()]
-    for metric in metrics:
-        if isinstance(metric, CombinedMetric) and part.has_one_threshold:
-            numbers += combined_numbers(metric, means)
+    sets = sets or [set_numbers(scores, [part], metrics, subset)[part] for subset in subsets]
     order = {id(metric): place for place, metric in enumerate(metrics)}
-    return sorted(numbers, key=lambda number: order[id(number.metric)])
+    found = []
+    for subset, own, of_means in zip(
+        subsets, sets, _means(scores, part, metrics, subsets, sounds, near, totals), strict=True
+    ):
+        means = {number.key: number for number in of_means}
+        for metric in metrics if part.threshold_policy == NO_POLICY else ():
+            if isinstance(metric, CurveMetric) and metric.column in scores.columns:
+                curves = _of_curves(scores, part, metric, subset, sounds)
+                means |= {number.key: number for number in curves}
+        numbers = [*own, *means.values()]
+        for metric in metrics:
+            if isinstance(metric, CombinedMetric) and part.has_one_threshold:
+                numbers += combined_numbers(metric, means)
+        found.append(sorted(numbers, key=lambda number: order[id(number.metric)]))
+    return found
 
 
 def mean_of_values(
@@ -247,97 +249,132 @@ def mean_of_values(
     )
 
 
-def resampled_means(numbers: Sequence[Number], bootstrap: ImageBootstrap) -> list[Number]:
-    """Means by `mean_of_values`, with resamples."""
-    totals = [number.totals for number in numbers if number.totals is not None]
-    found = bootstrap.means_over_draws(totals)
-    return [replace(n, at_threshold=each) for n, each in zip(numbers, found, strict=True)]
+def resampled_means(
+    numbers: Iterable[tuple[Number, Sequence[Array]]],
+    bootstrap: ImageBootstrap,
+    *,
+    keep: bool = False,
+) -> Iterator[Number]:
+    """Resample means by `mean_of_values`, each given with its totals at thresholds near its own."""
+    given = [(mean, [mean.totals, *near]) for mean, near in numbers if mean.totals is not None]
+    found = iter(bootstrap.means_over_draws([each for _, totals in given for each in totals]))
+    for mean, totals in given:
+        own, *near = islice(found, len(totals))
+        of_near, kept = np.array(near) if near else None, mean.totals if keep else None
+        yield replace(mean, at_threshold=own, near=of_near, totals=kept)
 
 
-def near_resamples(
-    scores: Scores, parts: Sequence[Part], metrics: Sequence[AnyMetric], bootstrap: ImageBootstrap
-) -> dict[tuple[str, str], Array]:
-    """Resamples `[K, B]` of means at the K thresholds of parts, by metric and condition."""
-    keys = []
+class _Asked(NamedTuple):
+    """A metric under an audio condition, or a pair of them, and where its column is."""
 
-    def totals() -> Iterator[Array]:
-        for metric in (metric for metric in metrics if isinstance(metric, MeanMetric)):
-            for conditions, values, _ in _mean_values(scores, parts, metric, bootstrap):
-                keys.append((metric.name, PAIR.join(conditions)))
-                of_all = bootstrap.totals(values, by_image=metric.by_image)
-                yield from np.split(of_all, len(parts), axis=2)
+    metric: MeanMetric
+    conditions: tuple[str, ...]
+    holder: str  # condition of the rows
+    column: str
 
-    found = np.array(bootstrap.means_over_draws(totals()))
-    shape = (len(keys), len(parts), len(bootstrap.weights))
-    return dict(zip(keys, found.reshape(shape), strict=True))
+
+def _read(
+    scores: Scores, part: Part, metric: ConditionMetric, condition: str, column: str
+) -> tuple[Array, Mask]:
+    """Values `[N, D]`, or curves, with natural negatives among positives, and who was asked."""
+    values, asked = scores.values(part, condition, column), scores.asked(part, condition, column)
+    if metric.with_natural and condition == POSITIVE and NATURAL in scores.conditions(part):
+        natural = scores.asked(part, NATURAL, column)
+        values, asked = values.copy(), asked | natural
+        values[natural] = scores.values(part, NATURAL, column)[natural]
+    return values, asked
 
 
 def _means(
     scores: Scores,
     part: Part,
-    metric: MeanMetric,
-    bootstrap: ImageBootstrap,
+    metrics: Sequence[AnyMetric],
+    subsets: Sequence[Subset],
     sounds: SharedSounds | None,
-) -> Iterator[Number]:
-    """A mean metric under every condition, or pair of conditions, that it applies to."""
-    by_picture = metric.by_image or isinstance(metric, SwapMetric)
-    for conditions, values, asked in _mean_values(scores, [part], metric, bootstrap):
-        spread = None if sounds is None or by_picture else sounds.spread(conditions, values)
-        sounding = tuple(scores.sounding[name] for name in conditions)
-        name = PAIR.join(conditions)
-        yield mean_of_values(metric, name, values, bootstrap, sounding, spread, asked)
+    near: tuple[Scores, Sequence[Part]] | None,
+    keep: bool,
+) -> list[list[Number]]:
+    """Means of each subset under every condition, or pair of conditions, that they apply to."""
+    means: list[list[Number]] = [[] for _ in subsets]
+    near_scores, near_parts = near or (scores, [])
+    every, by_column = list(_mean_columns(scores, part, metrics)), attrgetter("column")
+    order = {(each.metric.name, PAIR.join(each.conditions)): n for n, each in enumerate(every)}
+    for _, of_column in groupby(sorted(every, key=by_column), key=by_column):  # each is read once
+        asked = list(of_column)
+        found: list[dict[int, tuple[Number, list[Array]]]] = [{} for _ in subsets]
+        for k, (metric, conditions, *_) in enumerate(asked):
+            values = _mean_values(scores, part, asked[k], subsets)
+            name, sounding = PAIR.join(conditions), tuple(scores.sounding[c] for c in conditions)
+            heard = None if metric.by_image or isinstance(metric, SwapMetric) else sounds
+            for of_subset, (rows, images), (own, whom) in zip(found, subsets, values, strict=True):
+                if whom.any():
+                    spread = None if heard is None else heard.spread(conditions, own, rows)
+                    mean = mean_of_values(metric, name, own, images, sounding, spread, whom)
+                    of_subset[k] = mean, []
+        for part_near, k in product(near_parts, range(len(asked))):
+            values = _mean_values(near_scores, part_near, asked[k], subsets)
+            for of_subset, (_, images), (own, _) in zip(found, subsets, values, strict=True):
+                if k in of_subset:
+                    totals = images.totals(own, by_image=asked[k].metric.by_image)
+                    of_subset[k][1].append(merged_draws(totals))
+        for own_means, of_subset, subset in zip(means, found, subsets, strict=True):
+            own_means += resampled_means(of_subset.values(), subset.images, keep=keep)
+    return [sorted(own, key=lambda number: order[number.key]) for own in means]
+
+
+def _mean_columns(scores: Scores, part: Part, metrics: Sequence[AnyMetric]) -> Iterator[_Asked]:
+    """What mean metrics average, of those whose column was measured."""
+    names = scores.conditions(part)
+    paired = [name for name in names if name != NATURAL]
+    pairs = condition_pairs([(n, draw) for n in paired for draw in range(scores.draws(part, n))])
+    plain = part.threshold_policy == NO_POLICY
+    for metric in (metric for metric in metrics if isinstance(metric, MeanMetric)):
+        if isinstance(metric, PairMetric):
+            found = [
+                (tuple(sorted(pair, key=names.index)), pair[1], pair_column(metric.column, pair[0]))
+                for pair in pairs
+            ]
+        else:
+            found = [((n,), n, metric.column) for n in _conditions_of(metric, scores, part)]
+        if isinstance(metric, MapMetric) == plain:
+            yield from (_Asked(metric, *each) for each in found if each[-1] in scores.columns)
 
 
 def _mean_values(
-    scores: Scores, parts: Sequence[Part], metric: MeanMetric, bootstrap: ImageBootstrap
-) -> Iterator[tuple[tuple[str, ...], Array, Mask]]:
-    """Conditions, values `[N, K D]` of a metric in D draws of K parts, and whom it was asked of."""
-    part = parts[0]
-    if isinstance(metric, MapMetric) != (part.threshold_policy == NO_POLICY):
-        return
-    for holder, conditions, column in _mean_columns(scores, part, metric):
-        # of two conditions with several draws, those that both have are compared
-        draws = [scores.draws(part, name) for name in conditions]
-        common = min((count for count in draws if count > 1), default=1)
-        of_parts = [
-            _own_sounds(scores.values, scores, each, holder, column, metric)[:, :common]
-            for each in parts
-        ]
-        column_values = np.concatenate(of_parts, axis=1)
-        asked = _own_sounds(scores.asked, scores, part, holder, column, metric)
-        if metric.by_image or isinstance(metric, SwapMetric):
+    scores: Scores, part: Part, each: _Asked, subsets: Sequence[Subset]
+) -> Iterator[tuple[Array, Mask]]:
+    """Values `[N, D]` of a subset's samples (or images), and whom of them was asked."""
+    metric = each.metric
+    # of two conditions with several draws, those that both have are compared
+    draws = [scores.draws(part, name) for name in each.conditions]
+    common = min((count for count in draws if count > 1), default=1)
+    whole, whole_asked = _read(scores, part, metric, each.holder, each.column)
+    whole = whole[:, :common]
+    by_picture = metric.by_image or isinstance(metric, SwapMetric)
+    if not by_picture:
+        whole = _of_column(metric, whole)
+    for rows, images in subsets:
+        values, asked = whole[rows], whole_asked[rows]
+        if by_picture:
             # undefined where a picture shows other sounding objects that are not among the samples
-            there = scores.there(part, holder)
-            found = np.bincount(bootstrap.image, weights=there)[bootstrap.image]
-            incomplete = there & (found < scores.image_sources)
-            column_values = np.where(incomplete[:, None], np.nan, column_values)
+            there = scores.there(part, each.holder)[rows]
+            found = np.bincount(images.image, weights=there)[images.image]
+            incomplete = there & (found < scores.image_sources[rows])
+            values = np.where(incomplete[:, None], np.nan, values)
             asked = asked | incomplete
             if metric.by_image:
-                counted = np.where(asked[:, None], column_values, np.inf)
-                asked = np.bincount(bootstrap.image, weights=asked) > 0
-                smallest = smallest_in_group(counted, bootstrap.image)
-                column_values = np.where(asked[:, None], smallest, np.nan)
-        if asked.any():
-            values = metric.from_column(torch.from_numpy(column_values.flatten())).numpy()
-            yield conditions, values.reshape(column_values.shape), asked
+                counted = np.where(asked[:, None], values, np.inf)
+                asked = np.bincount(images.image, weights=asked) > 0
+                values = smallest_in_group(counted, images.image)
+                values = np.where(asked[:, None], values, np.nan)
+            values = _of_column(metric, values)
+        yield values, asked
 
 
-def _mean_columns(
-    scores: Scores, part: Part, metric: MeanMetric
-) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """Columns that a metric averages: condition of the rows, all conditions, and name."""
-    names = scores.conditions(part)
-    if isinstance(metric, PairMetric):
-        names = [name for name in names if name != NATURAL]
-        pairings = [(name, draw) for name in names for draw in range(scores.draws(part, name))]
-        for partner, condition in condition_pairs(pairings):
-            both = sorted((partner, condition), key=names.index)
-            column = pair_column(metric.column, partner)
-            if column in scores.columns:
-                yield condition, tuple(both), column
-    elif metric.column in scores.columns:
-        for name in _conditions_of(metric, scores, part):
-            yield name, (name,), metric.column
+def _of_column(metric: MeanMetric, column: Array) -> Array:
+    """A metric's own values of a column `[N, D]`."""
+    values = metric.from_column(torch.from_numpy(column.flatten())).numpy()
+    return np.asarray(values.reshape(column.shape))
 
 
 def _conditions_of(metric: ConditionMetric, scores: Scores, part: Part) -> list[str]:
@@ -346,43 +383,33 @@ def _conditions_of(metric: ConditionMetric, scores: Scores, part: Part) -> list[
     return [name for name in names if not (metric.with_natural and name == NATURAL)]
 
 
-def _own_sounds(
-    read: Callable[[Part, str, str], npt.NDArray[Any]],
-    scores: Scores,
-    part: Part,
-    condition: str,
-    column: str,
-    metric: ConditionMetric,
-) -> npt.NDArray[Any]:
-    """What `read` gives, with natural negatives among the positives if the metric wants them."""
-    values = read(part, condition, column)
-    if not metric.with_natural or condition != POSITIVE or NATURAL not in scores.conditions(part):
-        return values
-    natural, values = scores.asked(part, NATURAL, column), values.copy()
-    values[natural] = read(part, NATURAL, column)[natural]
-    return values
-
-
 def _of_curves(
     scores: Scores,
     part: Part,
     metric: CurveMetric,
-    bootstrap: ImageBootstrap,
+    subset: Subset,
     sounds: SharedSounds | None,
 ) -> Iterator[Number]:
     """A curve metric under every condition that it applies to; batches are resampled whole."""
-    if part.threshold_policy != NO_POLICY:
-        return
+    bootstrap = subset.images
     for condition in _conditions_of(metric, scores, part):
-        curves = _own_sounds(scores.values, scores, part, condition, metric.column, metric)
-        asked = _own_sounds(scores.asked, scores, part, condition, metric.column, metric)
+        curves, asked = _read(scores, part, metric, condition, metric.column)
+        curves, asked = curves[subset.rows], asked[subset.rows]
         defined = ~np.isnan(curves[..., 0])
         group = metric.groups(len(curves))
         sums, counts = summed(curves, group)
         largest = metric.largest(sums, counts)
         if metric.batch is None:
             images = len(np.unique(bootstrap.image[defined.any(axis=1)]))
-            at_threshold = _largest_of_resamples(metric, curves, bootstrap)
+            of_images, number_of = summed(curves, bootstrap.image)
+            divisors = weighted(bootstrap.weights, number_of)
+            resampled = [
+                metric.largest(weighted(bootstrap.weights, of_images[:, draw]), divisors[:, draw])
+                for draw in range(curves.shape[1])
+            ]
+            at_threshold = nanmean(np.stack(resampled, axis=1), axis=1)
+            if bootstrap.images < 2:
+                at_threshold = np.full_like(at_threshold, np.nan)
         else:
             images = len(largest)
             batches = ImageBootstrap(
@@ -397,7 +424,7 @@ def _of_curves(
             best = sums.argmax(axis=2)[group]
             share = defined.sum(axis=0) / (len(largest) * np.maximum(counts, 1))
             there = np.take_along_axis(curves, best[..., None], axis=2)[..., 0] * share[group]
-            spread = sounds.spread([condition], there)
+            spread = sounds.spread([condition], there, subset.rows)
         yield Number(
             metric=metric,
             condition=condition,
@@ -412,44 +439,36 @@ def _of_curves(
         )
 
 
-def _largest_of_resamples(metric: CurveMetric, curves: Array, bootstrap: ImageBootstrap) -> Array:
-    """The number in every resample of images, `[B]`."""
-    if bootstrap.images < 2:
-        return np.full(len(bootstrap.weights), np.nan)
-    sums, counts = summed(curves, bootstrap.image)
-    divisors = weighted(bootstrap.weights, counts)
-    largest = [
-        metric.largest(weighted(bootstrap.weights, sums[:, draw]), divisors[:, draw])
-        for draw in range(curves.shape[1])
-    ]
-    return nanmean(np.stack(largest, axis=1), axis=1)
-
-
 def set_numbers(
     scores: Scores,
     parts: Sequence[Part],
     metrics: Sequence[AnyMetric],
-    bootstrap: ImageBootstrap,
+    subset: Subset,
     sounds: SharedSounds | None = None,
+    *,
+    plain: Scores | None = None,
 ) -> dict[Part, list[Number]]:
     """Compute set metrics of parts of one map variant, all with a threshold or all without.
 
-    All parts and all metrics of a family together cost little more than one alone.
+    All parts and all metrics of a family together cost little more than one alone. Shared sounds
+    are those of the whole run. `plain` has the columns of maps if `scores` has those of masks
+    alone.
     """
+    plain = plain or scores
     by_threshold = parts[0].threshold_policy != NO_POLICY
     families: dict[Callable[..., Family], list[SetMetric]] = {}
     for metric in metrics:
         if (
             isinstance(metric, SetMetric)
             and metric.by_threshold == by_threshold
-            and needed_columns(metric) <= set(scores.columns)
+            and needed_columns(metric) <= {*scores.columns, *plain.columns}
         ):
             families.setdefault(metric.family, []).append(metric)
     by_part: dict[Part, list[Number]] = {part: [] for part in parts}
     for members in families.values():
-        for condition, group in _set_groups(members[0], scores, parts[0]).items():
-            numbers = _family_numbers(scores, parts, members, condition, group, bootstrap, sounds)
-            for part, number in numbers:
+        for condition, group in _set_groups(members[0], scores, parts[0], subset.rows).items():
+            args = (members, condition, group, subset, sounds)
+            for part, number in _family_numbers(scores, plain, parts, *args):
                 by_part[part].append(number)
     return by_part
 
@@ -460,13 +479,15 @@ def needed_columns(metric: MeanMetric | CurveMetric | SetMetric) -> set[str]:
     return {metric.column, ConsensusIoU.column} if by_threshold else {metric.column}
 
 
-def _set_groups(metric: SetMetric, scores: Scores, part: Part) -> dict[str, list[str]]:
+def _set_groups(
+    metric: SetMetric, scores: Scores, part: Part, rows: Index | slice
+) -> dict[str, list[str]]:
     """By reported condition: the condition of the positives, then those of the negatives."""
     names = [n for n in scores.conditions(part) if metric.applies_to(n, scores.sounding[n])]
-    names = [name for name in names if scores.there(part, name).any()]
+    names = [name for name in names if scores.there(part, name)[rows].any()]
     if metric.on_positives:
         return {name: [name] for name in names}
-    if not scores.there(part, POSITIVE).any():
+    if not scores.there(part, POSITIVE)[rows].any():
         return {}
     groups = {name: [POSITIVE, name] for name in names}
     if set(NEGATIVE_TYPES) <= set(names):
@@ -476,21 +497,24 @@ def _set_groups(metric: SetMetric, scores: Scores, part: Part) -> dict[str, list
 
 def _family_numbers(
     scores: Scores,
+    plain: Scores,
     parts: Sequence[Part],
     members: Sequence[SetMetric],
     condition: str,
     group: Sequence[str],
-    bootstrap: ImageBootstrap,
+    subset: Subset,
     sounds: SharedSounds | None,
 ) -> Iterator[tuple[Part, Number]]:
     """Numbers of a family's members under each part; `group` as in `_set_groups`."""
-    plain = Part(parts[0].map_variant, NO_POLICY, NO_THRESHOLD)
-    columns = {name: scores.values(plain, name, members[0].column) for name in group}
-    asked = {name: scores.asked(plain, name, members[0].column) for name in group}
+    of_maps, column = Part(parts[0].map_variant, NO_POLICY, NO_THRESHOLD), members[0].column
+    rows, bootstrap = subset
+    columns = {name: plain.values(of_maps, name, column)[rows] for name in group}
+    asked = {name: plain.asked(of_maps, name, column)[rows] for name in group}
     success = None
     if members[0].by_threshold:
-        ciou = [scores.values(part, group[0], ConsensusIoU.column) for part in parts]
-        success = np.stack([column >= SUCCESS for column in ciou], axis=2)
+        name = ConsensusIoU.column
+        reached = [scores.values(part, group[0], name)[rows] >= SUCCESS for part in parts]
+        success = np.stack(reached, axis=2)
     counts = [columns[name].shape[1] for name in group[1:] or group]
     draws = min((count for count in counts if count > 1), default=1)
 
@@ -560,8 +584,16 @@ def _set_spreads(
         share, _, dof = crossed(exceeded, index[defined], weights)
         if share == 0:
             continue
+        deviations: dict[str, Array] = {}
         if sounds.by_draw(heard):
-            deviations = {n: _by_draw(v[:, 0], weights[:, index[0]]) for n, v in found.items()}
+            # of a mean over draws that are resampled
+            drawn = weights[:, index[0]]
+            for name, values in found.items():
+                known = ~np.isnan(values[:, 0])
+                sums = weighted(drawn, np.where(known, values[:, 0], 0.0))
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    mean = sums / weighted(drawn, known)
+                deviations[name] = mean - nanmean(values[:, 0], axis=0)
         else:
             # clips are resampled in a part of the resamples; the last weight is that of all else
             some = weights[:_CLIP_RESAMPLES].T
@@ -569,11 +601,9 @@ def _set_spreads(
             few[:-1, 1:] = some
             rest = np.full((len(column), 1), weights.shape[1])
             by_clip = in_draws(few.T, {**dict.fromkeys(columns, rest), heard: index})
-            means = {name: nanmean(values, axis=0) for name, values in by_clip.items()}
-            deviations = {
-                name: np.resize(mean[1:] - mean[:1], (len(weights), mean.shape[1]))
-                for name, mean in means.items()
-            }
+            for name, values in by_clip.items():
+                mean = nanmean(values, axis=0)
+                deviations[name] = np.resize(mean[1:] - mean[:1], (len(weights), mean.shape[1]))
         for name, each in deviations.items():
             before, least = total.get(name, (0.0, np.inf))
             total[name] = before + share * each, min(least, dof)
@@ -589,14 +619,6 @@ def _one_draw(column: Array, place: Index, draw: int, success: Mask | None) -> V
         reached = success[:, min(draw, success.shape[1] - 1)]
     kept = ~np.isnan(value)
     return Values(value[kept], group[kept], reached[kept])
-
-
-def _by_draw(values: Array, drawn: Counts) -> Array:
-    """Deviations `[B, K]` of a mean over draws `[D, K]` that are resampled, `[B, D]` times each."""
-    defined = ~np.isnan(values)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = weighted(drawn, np.where(defined, values, 0.0)) / weighted(drawn, defined)
-    return np.asarray(means - nanmean(values, axis=0))
 
 
 def combined_numbers(
@@ -629,6 +651,7 @@ def _combine(
     values = {c: np.asarray(m.value) for c, m in negatives.items()}
     drawn = {c: np.broadcast_to(m.per_draw[:draws], draws) for c, m in negatives.items()}
     resampled = {c: m.at_threshold for c, m in negatives.items()}
+    near = {c: m.near for c, m in negatives.items() if m.near is not None}
     of_sounds = None
     if any(m.sounds is not None for m in negatives.values()):
         # resamples in which only the sounds of one negative change
@@ -646,6 +669,7 @@ def _combine(
         value=float(metric.combine(np.asarray(positive.value), values)),
         per_draw=metric.combine(np.broadcast_to(positive.per_draw[:draws], draws), drawn),
         at_threshold=metric.combine(positive.at_threshold, resampled),
+        near=None if positive.near is None else metric.combine(positive.near, near),
         images=positive.images,
         sounds=of_sounds,
         parts=(positive, negatives),

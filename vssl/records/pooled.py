@@ -50,4 +50,4 @@ def pooled_numbers(scores: Scores, variant: str, bootstrap: ImageBootstrap) -> l
         )
         for metric in (SuccessRate(), AUC())
     ]
-    return resampled_means(means, bootstrap)
+    return [*resampled_means(((mean, ()) for mean in means), bootstrap)]

@@ -19,13 +19,15 @@ import torch
 from scipy import special
 
 from vssl.core.arrays import Array, Counts, Index
-from vssl.metrics.base import CombinedMetric, MapMetric
+from vssl.metrics.base import MapMetric
+from vssl.metrics.ciou import ConsensusIoU
 from vssl.metrics.curve import CurveMetric
+from vssl.metrics.set_metric import SetMetric
 from vssl.records.binarize import HOST
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.chosen import Coverage
 from vssl.records.fit import FittedPolicy, NegativeMaxima
-from vssl.records.numbers import Number, near_resamples, numbers_of, set_numbers
+from vssl.records.numbers import Number, Subset, numbers_of, set_numbers
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric, score_records
 from vssl.records.scores import Part, Samples, Scores
@@ -165,7 +167,6 @@ class ResampledRun:
     ) -> None:
         self.scores, self._sounds = scores, sounds
         resamples, seed = sounds.resamples, sounds.seed
-        self.bootstrap = ImageBootstrap(image_groups, resamples=resamples, seed=seed)
         parts = set(scores.parts())
         anew = refit(fitted, resamples=resamples, seed=seed)
         self.thresholds = {
@@ -179,7 +180,9 @@ class ResampledRun:
             for part, thresholds in self.thresholds.items()
             for value in _places(thresholds)
         )
-        self._near = near(list(wanted)) if wanted else None
+        self._near = near(list(wanted)) if wanted else scores
+        # after the thresholds, since its weights are large
+        self.bootstrap = ImageBootstrap(image_groups, resamples=resamples, seed=seed)
         self._sets: dict[tuple[Part, tuple[str, ...]], list[Number]] = {}
 
     @classmethod
@@ -209,8 +212,12 @@ class ResampledRun:
                 _, name, source = near_part(variant, value)
                 policy = FixedThreshold(value=value, name=name)
                 policies.append(FittedPolicy(policy, source, variant))
-            without = (MapMetric, CurveMetric)
-            by_threshold = [each for each in metrics if not isinstance(each, without)]
+            # set metrics take the columns of maps from the run's scores, and cIoU from these
+            by_threshold = [
+                ConsensusIoU() if isinstance(each, SetMetric) else each
+                for each in metrics
+                if not isinstance(each, (MapMetric, CurveMetric))
+            ]
             folder = tempfile.TemporaryDirectory()
             path = Path(folder.name) / "near.parquet"
             score_records(run, policies, by_threshold, output=path, device=device)
@@ -225,76 +232,60 @@ class ResampledRun:
         self,
         part: Part,
         metrics: Sequence[AnyMetric],
+        subsets: Sequence[Subset] = (),
         *,
-        rows: Index | None = None,
-        bootstrap: ImageBootstrap | None = None,
         totals: bool = False,
-    ) -> list[Number]:
-        """All numbers of a part, see `numbers_of`; the bootstrap is over the images of `rows`."""
-        images = bootstrap or self.bootstrap
-        whole = rows is None and images is self.bootstrap
-        sets = self._set_numbers(self.scores, part, metrics, self._sounds) if whole else None
-        numbers = numbers_of(
-            self.scores, part, metrics, images,
-            rows=rows, sounds=self._sounds, sets=sets, totals=totals,
-        )  # fmt: skip
+    ) -> list[list[Number]]:
+        """All numbers of a part by subset, see `numbers_of`; without any, of the whole run."""
         thresholds = self.thresholds.get(part)
+        values = [] if thresholds is None else _places(thresholds)
+        near = [near_part(part.map_variant, value) for value in values]
+        subsets = subsets or [Subset(slice(None), self.bootstrap)]
+        sets = []
+        for subset in subsets:
+            (own,) = self._set_numbers(self.scores, [part], metrics, subset).values()
+            others = self._set_numbers(self._near, near, metrics, subset).values()
+            sets.append(
+                [
+                    replace(number, near=np.array([each.at_threshold for each in same]))
+                    for number, *same in zip(own, *others, strict=True)
+                ]
+            )
+        of_subsets = numbers_of(
+            self.scores, part, metrics, subsets,
+            sounds=self._sounds, sets=sets, near=(self._near, near), totals=totals,
+        )  # fmt: skip
         if thresholds is None:
-            return numbers
-        values = _places(thresholds)
-        known = self._near_resamples(part.map_variant, values, metrics, images, rows, whole)
-        # where one of them is the fitted threshold, it comes first
+            return of_subsets
+        # where one of the places is the fitted threshold, it comes first
         places, chosen = np.unique([*values, self.scores.threshold(part)], return_index=True)
         found = []
-        for number in numbers:
-            anew = number.at_threshold
-            if len(places) > 1:
-                if isinstance(number.metric, CombinedMetric) and number.parts is not None:
-                    positive, negatives = number.parts
-                    of_negatives = {name: known[each.key] for name, each in negatives.items()}
-                    near = number.metric.combine(known[positive.key], of_negatives)
-                else:
-                    near = known[number.key]
-                anew = interpolated(thresholds, places, np.vstack([near, anew])[chosen])
-            found.append(replace(number, of_threshold=anew - number.at_threshold))
-        return found
-
-    def _near_resamples(
-        self,
-        variant: str,
-        values: Sequence[float],
-        metrics: Sequence[AnyMetric],
-        images: ImageBootstrap,
-        rows: Index | None,
-        whole: bool,
-    ) -> dict[tuple[str, str], Array]:
-        """Resamples `[K, B]` at K thresholds, by metric and condition; not of combined ones."""
-        if not values or self._near is None:
-            return {}
-        parts = [near_part(variant, value) for value in values]
-        if whole:
-            sets = {part: self._set_numbers(self._near, part, metrics, None) for part in parts}
-            scores = self._near
-        else:
-            scores = self._near if rows is None else self._near.of_samples(rows)
-            sets = set_numbers(scores, parts, metrics, images)
-        found = near_resamples(scores, parts, metrics, images)
-        for same in zip(*(sets[part] for part in parts), strict=True):
-            found[same[0].key] = np.stack([number.at_threshold for number in same])
+        for numbers in of_subsets:
+            there = anew = np.array([number.at_threshold for number in numbers])
+            if near and numbers:
+                known = np.array([number.near for number in numbers])
+                known = np.concatenate([known, there[:, None]], axis=1)
+                anew = interpolated(thresholds, places, known[:, chosen])
+            changes = zip(numbers, anew - there, strict=True)
+            found.append([replace(n, near=None, of_threshold=change) for n, change in changes])
         return found
 
     def _set_numbers(
-        self, scores: Scores, part: Part, metrics: Sequence[AnyMetric], sounds: SharedSounds | None
-    ) -> list[Number]:
-        """Set metrics of the whole run, found for all policies of the map variant at once."""
+        self, scores: Scores, parts: Sequence[Part], metrics: Sequence[AnyMetric], subset: Subset
+    ) -> dict[Part, list[Number]]:
+        """Numbers of set metrics; of the whole run for all policies of the map variant at once."""
+        if subset.images is not self.bootstrap:
+            return set_numbers(scores, parts, metrics, subset, plain=self.scores) if parts else {}
         names = tuple(metric.name for metric in metrics)
-        if (part, names) not in self._sets:
-            plain = part.threshold_policy == NO_POLICY
-            alike = [p for p in scores.parts() if p.map_variant == part.map_variant]
-            parts = [p for p in alike if (p.threshold_policy == NO_POLICY) == plain]
-            found = set_numbers(scores, parts, metrics, self.bootstrap, sounds)
-            self._sets |= {(p, names): numbers for p, numbers in found.items()}
-        return self._sets[part, names]
+        for part in parts:
+            if (part, names) not in self._sets:
+                plain = part.threshold_policy == NO_POLICY
+                alike = [p for p in scores.parts() if p.map_variant == part.map_variant]
+                alike = [p for p in alike if (p.threshold_policy == NO_POLICY) == plain]
+                sounds = self._sounds if scores is self.scores else None
+                found = set_numbers(scores, alike, metrics, subset, sounds, plain=self.scores)
+                self._sets |= {(p, names): numbers for p, numbers in found.items()}
+        return {part: self._sets[part, names] for part in parts}
 
 
 def _places(thresholds: Array) -> list[float]:
@@ -312,7 +303,7 @@ def near_part(variant: str, value: float) -> Part:
 
 
 def interpolated(x: Array, places: Array, values: Array) -> Array:
-    """Values at `x[b]` of B functions `[K, B]` that are known at K > 1 ascending places.
+    """Values at `x[b]` of B functions `[..., K, B]` that are known at K > 1 ascending places.
 
     Beyond the places the value at the nearest one is taken.
 
@@ -324,4 +315,5 @@ def interpolated(x: Array, places: Array, values: Array) -> Array:
     left = np.clip(np.searchsorted(places, x, side="right") - 1, 0, len(places) - 2)
     share = (x - places[left]) / (places[left + 1] - places[left])
     each = np.arange(len(x))
-    return np.asarray((1 - share) * values[left, each] + share * values[left + 1, each])
+    before, behind = values[..., left, each], values[..., left + 1, each]
+    return np.asarray((1 - share) * before + share * behind)

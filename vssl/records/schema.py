@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-
 import pyarrow as pa
 
 METADATA_KEY = b"vssl"
@@ -120,9 +118,3 @@ NO_THRESHOLD = "no threshold"
 def pair_column(column: str, partner: str) -> str:
     """Name of the column that compares a row's mask with that under the audio `partner`."""
     return f"{column}_{partner}"
-
-
-def scores_schema(columns: Sequence[str], curves: Collection[str] = ()) -> pa.Schema:
-    """Schema of the scores file: a float64 column per metric column, a float32 list per curve."""
-    kinds = {name: pa.list_(pa.float32()) if name in curves else pa.float64() for name in columns}
-    return pa.schema([*SCORE_KEY, *(pa.field(name, kind) for name, kind in kinds.items())])

@@ -42,7 +42,7 @@ from vssl.records.read import (
     run_pairings,
     sample_chunks,
 )
-from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column, scores_schema
+from vssl.records.schema import NO_POLICY, NO_THRESHOLD, SCORE_KEY, pair_column
 from vssl.records.scores import Part, by_part
 from vssl.records.store import parquet_writer, read_provenance
 from vssl.records.truth import GroundTruth
@@ -85,7 +85,9 @@ def score_records(
     measured, truth = _measured(metrics), GroundTruth.of(run)
     swaps = any(issubclass(metric, SwapMetric) for metric in measured)
     curves = [metric.column for metric in measured if issubclass(metric, CurveMetric)]
-    schema = scores_schema(score_columns(path, metrics), curves)
+    columns = score_columns(path, metrics)
+    kinds = {name: pa.list_(pa.float32()) if name in curves else pa.float64() for name in columns}
+    schema = pa.schema([*SCORE_KEY, *kinds.items()])
     localization = Localization.of(provenance)
     for variant in localization.variants if curves else ():
         if not np.isfinite(localization.range_of(variant)).all():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -18,7 +18,7 @@ from vssl.core.arrays import AnyFloats, Array, Index, Mask
 from vssl.records.conditions import image_sources, sounding_objects
 from vssl.records.files import ANEW, RECORDS_FILE
 from vssl.records.schema import SCORE_KEY
-from vssl.records.store import RecordsError, open_parquet, read_columns, read_provenance
+from vssl.records.store import RecordsError, open_parquet, read_columns, read_provenance, reading
 from vssl.records.truth import GroundTruth, object_area
 from vssl.thresholds.base import EACH_MAP
 from vssl.thresholds.chosen import BY_CLASS, CHOSEN_ON
@@ -76,10 +76,6 @@ class Samples:
         areas = np.array([object_area(*each) for own in some for each in truth.objects(own)])
         return cls(names, groups, categories, areas, truth.natural, truth.flags())
 
-    def flag_kinds(self) -> list[str]:
-        """Kinds of flags that some sample has."""
-        return list(dict.fromkeys(kind for flags in self.flags for kind in flags))
-
 
 def by_part(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Sort rows of a scores file into tables of one part, which become its row groups."""
@@ -115,8 +111,8 @@ def _parts(table: pa.Table) -> dict[Part, pa.Array]:
 def _labels(column: pa.ChunkedArray) -> tuple[Index, list[str]]:
     """Code of each row, and what the codes stand for."""
     column = column.unify_dictionaries()
-    codes = [chunk.indices.to_numpy().astype(np.int64) for chunk in column.chunks]
-    return np.concatenate(codes), column.chunk(0).dictionary.to_pylist()
+    codes = np.concatenate([chunk.indices.to_numpy() for chunk in column.chunks])
+    return codes, column.chunk(0).dictionary.to_pylist()
 
 
 class Scores:
@@ -126,7 +122,7 @@ class Scores:
     under all else. A column is read for one part at a time, and dropped when others need its place.
 
     Args:
-        path: scores file, which is read as long as the scores are asked for.
+        path: scores file, which stays open as long as the scores are there.
         ids: names of the samples, in the order of the results.
 
     Attributes:
@@ -148,10 +144,11 @@ class Scores:
             raise RecordsError(f"{path}: its provenance is damaged ({error}). {ANEW}") from error
         self.image_sources = image_sources(provenance, ids)
         self._place = {name: number for number, name in enumerate(recorded)}
-        self._rows: Index | None = None
         self._read: dict[tuple[Part, str], tuple[AnyFloats, Mask]] = {}
         self._pieces: dict[Part, list[tuple[int, pa.Array]]] = {}  # row groups, and rows of them
-        with open_parquet(path) as file:
+        self._open = ExitStack()
+        self._file = file = self._open.enter_context(open_parquet(path))
+        with reading(path):
             found = {field.name: field.type for field in file.schema_arrow}
             if not {field.name: field.type for field in SCORE_KEY}.items() <= found.items():
                 raise RecordsError(f"{path}: has other columns than vssl writes. {_SCORE_AGAIN}")
@@ -176,11 +173,11 @@ class Scores:
 
     def rows(self, part: Part, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Read the rows of a part in the file's order, some at a time; None for all columns."""
-        with open_parquet(self._path) as file:
-            for group, own in self._pieces[part]:
-                table = file.read_row_group(group, columns)
+        for group, own in self._pieces[part]:
+            with reading(self._path):
+                table = self._file.read_row_group(group, columns)
                 table.validate(full=True)  # a page's header has no checksum, see `check_pages`
-                yield table.filter(own)
+            yield table.filter(own)
 
     def _arranged(
         self, rows: pa.Table, place: Mapping[str, int]
@@ -191,7 +188,7 @@ class Scores:
         if not set(names) <= place.keys():
             raise RecordsError(f"{self._path}: is not of the records beside it. {_SCORE_AGAIN}")
         sample = np.array([place[name] for name in names], np.int64)[sample]
-        draw = rows.column("draw").to_numpy().astype(np.int64)
+        draw = rows.column("draw").to_numpy()
         cells, blocks, start, whole = np.empty_like(sample), {}, 0, bool((draw >= 0).all())
         for code in np.flatnonzero(np.bincount(condition)):
             own, name = np.flatnonzero(condition == code), conditions[code]
@@ -215,31 +212,27 @@ class Scores:
         """Values `[C]` of a part's cells, or curves `[C, T]`, and where there are any."""
         found = self._read.pop((part, name), None)
         if found is None:
-            column = pa.concat_tables(self.rows(part, [name])).column(0)
-            rows = self._cells[part][column.is_valid().to_numpy()]
-            values = column.combine_chunks().drop_null()
-            if pa.types.is_list(column.type):
-                values = values.flatten().to_numpy()
-                values = values.reshape(len(rows), len(values) // max(len(rows), 1))
-            else:
-                values = values.to_numpy().astype(np.float64)
+            pieces, start = [], 0
+            for rows in self.rows(part, [name]):
+                column, start = rows.column(0), start + len(rows)
+                cells = self._cells[part][start - len(rows) : start][column.is_valid().to_numpy()]
+                values = column.drop_null().combine_chunks()
+                if pa.types.is_list(values.type):
+                    values = values.flatten().to_numpy()
+                    values = values.reshape(len(cells), len(values) // max(len(cells), 1))
+                pieces.append((cells, np.asarray(values)))
             count = max(cells.stop for cells, *_ in self._blocks[part].values())
-            found = np.full((count, *values.shape[1:]), np.nan, values.dtype), np.zeros(count, bool)
-            found[0][rows], found[1][rows] = values, True
-            sizes = [
-                values.nbytes + valid.nbytes for values, valid in (*self._read.values(), found)
-            ]
+            shape = max(values.shape[1:] for _, values in pieces)
+            kind = pieces[0][1].dtype
+            found = np.full((count, *shape), np.nan, kind), np.zeros(count, bool)
+            for cells, values in pieces:
+                if len(cells):
+                    found[0][cells], found[1][cells] = values, True
+            sizes = [v.nbytes + there.nbytes for v, there in (*self._read.values(), found)]
             while self._read and sum(sizes) > _BYTES_KEPT:
                 del self._read[next(iter(self._read))], sizes[0]
         self._read[part, name] = found  # the last one stands last
         return found
-
-    def of_samples(self, rows: Index) -> Scores:
-        """The scores of some samples, by their places `[n]`."""
-        chosen = copy.copy(self)
-        chosen._rows = rows
-        chosen.image_sources = self.image_sources[rows]
-        return chosen
 
     def parts(self) -> Iterator[Part]:
         """The parts, in the order of the file."""
@@ -276,10 +269,8 @@ class Scores:
         """Which samples have rows under a condition, `[N]`: all without natural negatives."""
         if condition not in self._blocks[part]:
             return np.zeros(len(self.image_sources), bool)
-        there = self._blocks[part][condition][2]
-        return there if self._rows is None else there[self._rows]
+        return self._blocks[part][condition][2]
 
     def _own(self, part: Part, condition: str, column: npt.NDArray[Any]) -> npt.NDArray[Any]:
         cells, draws, _ = self._blocks[part][condition]
-        values = column[cells].reshape(-1, draws, *column.shape[1:])
-        return values if self._rows is None else values[self._rows]
+        return column[cells].reshape(-1, draws, *column.shape[1:])

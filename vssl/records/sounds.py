@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -70,7 +70,7 @@ def crossed(value: Array, sound: Index, weights: Counts) -> tuple[float, Array, 
     if heard < 2:
         return 0.0, np.zeros(len(weights)), np.inf
     if heard < weights.shape[1]:  # a part of the samples
-        weights, total, count = weights[:, played], total[played], count[played]
+        weights, total, count = weights.T[played].T, total[played], count[played]
     sums = weighted(weights, np.stack([total, count], axis=1))
     with np.errstate(invalid="ignore", divide="ignore"):
         deviations = sums[:, 0] / sums[:, 1]
@@ -89,7 +89,6 @@ class SharedSounds:
     resamples: int
     seed: int
     _weights: dict[str, Counts] = field(default_factory=dict)
-    _rows: Index | None = None
 
     @classmethod
     def of(cls, run: Path, ids: Sequence[str], *, resamples: int, seed: int) -> SharedSounds:
@@ -110,10 +109,6 @@ class SharedSounds:
             names[name] = sound.names.tolist()
         return cls(index, names, resamples, seed)
 
-    def of_samples(self, rows: Index) -> SharedSounds:
-        """Select some samples, by their places `[n]`."""
-        return replace(self, _rows=rows)
-
     def weights(self, condition: str) -> Counts:
         """How often each sound of a condition is drawn, `[B, C]`."""
         if condition not in self._weights:
@@ -127,12 +122,14 @@ class SharedSounds:
         index = self.index[condition]
         return bool((index == index[:1]).all())
 
-    def spread(self, conditions: Sequence[str], values: Array) -> Spread | None:
-        """Spread of a mean of values `[N, D]` from the sounds of conditions; None without any."""
+    def spread(
+        self, conditions: Sequence[str], values: Array, rows: Index | slice
+    ) -> Spread | None:
+        """Spread of a mean of values `[N, D]` of some samples from shared sounds; None without."""
         defined = ~np.isnan(values)
         spreads = []
         for name in (name for name in conditions if name in self.index):
-            index = self.index[name] if self._rows is None else self.index[name][self._rows]
+            index = self.index[name][rows]
             if index.shape[1] == 1:  # one draw of a pair, met by every draw of the other
                 index = np.broadcast_to(index, values.shape)
             sound = index[:, : values.shape[1]][defined]

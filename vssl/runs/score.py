@@ -68,10 +68,10 @@ def score_run(
         folder, samples, opened, metrics, fitted, device=device, **settings.bootstrap
     )
     summary = summarize(folder, resampled, metrics, output=folder / SUMMARY_FILE)
-    kinds = list(dict.fromkeys([*(settings.subsets or ()), *samples.flag_kinds()]))
+    flags = dict.fromkeys(kind for flags in samples.flags for kind in flags)
+    kinds = list(dict.fromkeys([*(settings.subsets or ()), *flags]))
     if kinds:
-        output = folder / SUBSETS_FILE
-        summarize_subsets(folder, resampled, metrics, kinds, output=output, **settings.bootstrap)
+        summarize_subsets(folder, resampled, metrics, kinds, output=folder / SUBSETS_FILE)
     return summary
 
 
