@@ -29,7 +29,7 @@ with progress_bar("outer", 2) as outer:
     for turn in range(2):
         with progress_bar("inner", 40) as inner:
             for item in range(40):
-                time.sleep(0.01)
+                time.sleep(0.02)
                 inner(1)
             logging.info("turn %d", turn)
         outer(1)
