@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,13 @@ from vssl.data.listed import write_samples
 from vssl.data.vggss import VGGSS
 from vssl.metrics.base import SampleMetric
 from vssl.metrics.ciou import ConsensusIoU
+from vssl.models.baselines import Center
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.noise import Noise
 from vssl.testing import check_metric, check_model, check_negative, check_reader, check_threshold
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.size_aware import HalfImage
-from vssl.types import POSITIVE, AudioClip
+from vssl.types import POSITIVE, AudioClip, ImageBatch
 
 SCORING = scoring_settings(whole_group("metrics"), whole_group("threshold"))
 METRICS = build_metrics(SCORING)
@@ -191,9 +193,18 @@ class Slow(Noise):
         return AudioClip(super().make(request, read).samples)
 
 
+class OfBatch(Center):
+    """Halves all maps but the last of a batch."""
+
+    def draw(self, batch: ImageBatch) -> torch.Tensor:
+        maps = super().draw(batch)
+        return torch.cat([maps[:-1] / 2, maps[-1:]])
+
+
 @pytest.mark.parametrize(
     ("check", "part", "message"),
     [
+        (partial(check_model, hears=False), lambda: OfBatch(sigma=0.2), "depends on the other im"),
         (check_metric, Mean, "metric ciou: batches change it"),
         (check_metric, NoHole, "NaN must stay NaN"),
         (check_metric, Percent, "outside of its bounds"),
