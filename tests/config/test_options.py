@@ -13,7 +13,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from tests.helpers.running import FAST, command, composed, run_settings
-from vssl.config.compose import group_names, whole_group
+from vssl.config.compose import composed_config, group_names, whole_group
 from vssl.config.options import (
     OPTIONS,
     allow_absent_members,
@@ -255,6 +255,13 @@ def test_members_of_one_s_own(flag: list[str], tmp_path: Path) -> None:
     arguments = ["-m", *(each.format(tmp_path) for each in flag), "negatives=rain,silence"]
     assert allow_absent_members([*arguments, "negatives.rain.drops=1"])[-1].startswith("++")
     assert not allow_absent_members([*arguments, "negatives.rain.wind=1"])[-1].startswith("++")
+
+
+def test_a_default_that_is_not_there_is_named_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text("defaults: [ezvls]\n")
+    with pytest.raises(UsageError, match=r"^model/mine.yaml: Expected `model` .* mean `ezvsl`\?$"):
+        composed_config("evaluate", [f"hydra.searchpath=[file://{tmp_path}]", "model=mine"])
 
 
 def test_a_run_without_the_member_is_what_it_is_without_the_option() -> None:

@@ -182,9 +182,10 @@ def fault_of(error: BaseException, name: str, overrides: Sequence[str]) -> str:
         names.update(*(f.options or () for f in faults if isinstance(f, MissingConfigException)))
         own = f" One of your own, FOLDER/{group}/{word}.yaml, is found with --config-dir FOLDER."
         if word not in names:
-            listed = ", ".join(sorted(names))
-            hint = did_you_mean(word, names) or own
-            return f"Expected `{group}` to be one of {listed}, but got `{word}`.{hint}"
+            listed, within = ", ".join(sorted(names)), re.search(r"In '(\w+/[^']+)'", text)
+            place = "" if within is None or within[1] == "hydra/config" else f"{within[1]}.yaml: "
+            hint = did_you_mean(word, names) or (own if word else "")
+            return f"{place}Expected `{group}` to be one of {listed}, but got `{word}`.{hint}"
     key = re.search(r"Could not override '([^']+)'", text)
     return f"{text}{_what_exists(key[1], text, name, overrides)}" if key else text
 
