@@ -333,8 +333,11 @@ def test_which_file_is_the_annotation(tmp_path: Path) -> None:
     assert data.annotation == tmp_path / "annotations" / "coco.json"
     kinds = {note.kind for note in data.notes}
     assert kinds == {"images without annotation", "audio files without annotation"}
-    with pytest.raises(DataError, match=r"holds no annotation file \(none.csv\)"):
+    with pytest.raises(DataError, match=r"none.csv: no such file \(data.annotation\)"):
         Folder(tmp_path, annotation="none.csv").check()
+    (tmp_path / "boxes.xlsx").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"boxes.xlsx: expected a .csv, .tsv or .json file"):
+        Folder(tmp_path, annotation="boxes.xlsx").check()
 
 
 def test_masks_by_column_and_by_name(tmp_path: Path) -> None:

@@ -215,7 +215,12 @@ class Folder(DatasetReader):
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder. Set data.root=<your folder>.")
         if self._annotation is not None:
-            return self.find_annotation()
+            path = self.root / Path(self._annotation).expanduser()
+            if not path.is_file():
+                raise DataError(f"{path}: no such file (data.annotation)")
+            if path.suffix.lower() not in (*_TABLES, ".json"):
+                raise DataError(f"{path}: expected a .csv, .tsv or .json file (data.annotation)")
+            return path
         for folder in (self.root, self.root / "annotations"):
             there = sorted(folder.iterdir()) if folder.is_dir() else []
             known = [path for path in there if path.suffix.lower() in (*_TABLES, ".json")]
