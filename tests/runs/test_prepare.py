@@ -31,6 +31,7 @@ from vssl.runs.prepare import (
     MISSING,
     OTHER,
     REPORT_FILE,
+    RULE_FILE,
     THERE,
     find_table,
     place_annotation,
@@ -240,6 +241,14 @@ def test_rules_are_not_mixed(made: Path, tmp_path: Path) -> None:
     # what is left of the first rule is made when its videos are there, without force
     assert prepare_listed(VGGSS(root), made, other) == {MADE: 2, THERE: 1}
     assert OTHER not in statuses(root).values()
+    # vssl 0.3.0 told what is of another rule by its ids, and reported the last list alone
+    lines = (root / REPORT_FILE).read_text().splitlines(keepends=True)
+    (root / REPORT_FILE).write_text("".join(lines[:2]))
+    known = json.loads((root / RULE_FILE).read_text())
+    (root / RULE_FILE).write_text(json.dumps({**known, "of_another_rule": IDS[2:3]}))
+    with pytest.raises(DataError, match="2 already there, 1 another rule"):
+        prepare_listed(VGGSS(root), few, other)
+    assert prepare_listed(VGGSS(root), made, other) == {MADE: 1, THERE: 2}
 
 
 def test_files_of_unknown_rule_stop(made: Path, tmp_path: Path) -> None:

@@ -343,23 +343,30 @@ def _settle_rule(
 ) -> dict[str, dict[str, Any]]:
     """Check the rule of what is there; rows of what earlier calls made by the same."""
     path = root / RULE_FILE
-    there = sum(any(map(is_there, each.files)) for each in wanted.values())
+    there = {name for name, each in wanted.items() if any(map(is_there, each.files))}
     fault = "holds frames or sounds that vssl-prepare did not make" if there else ""
     if path.is_file():
         try:
-            old = dict(json.loads(path.read_text(encoding="utf-8"))["rule"])
+            known = json.loads(path.read_text(encoding="utf-8"))
+            old, foreign = dict(known["rule"]), known.get("of_another_rule")
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"{path}: not readable ({error}). Remove it, or the folder."
             ) from error
+        made = _old_report(root)
         if old == rule.described:
-            return _old_report(root)
+            if foreign is None:
+                return made
+            # vssl 0.3.0 listed what is of another rule, and reported the last list alone
+            whole = (each for name, each in wanted.items() if each.is_made and name not in foreign)
+            return {each.name: _row(each, THERE) for each in whole} | made
         new = rule.described.items()
         changed = [f"{key} was {old.get(key)}, is {own}" for key, own in new if old.get(key) != own]
         fault = f"was prepared by another rule: {'; '.join(changed)}"
+        there.update(made)
     if fault and not force:
         raise UsageError(
-            f"{root}: {fault} ({there} ids). Set another data.root, or force=true to make them"
+            f"{root}: {fault} ({len(there)} ids). Set another data.root, or force=true to make them"
             " again from their videos."
         )
     (root / REPORT_FILE).unlink(missing_ok=True)  # before the rule by which it would be read
