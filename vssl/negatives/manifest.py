@@ -35,7 +35,7 @@ ROWS_AT_ONCE = 65_536
 
 
 class ManifestError(UsageError):
-    """A manifest that cannot be used; the message names the file, the line and what would help."""
+    """A manifest that cannot be used; the message names the file, the row and what would help."""
 
 
 def manifest_table(
@@ -118,9 +118,12 @@ def read_manifest(path: Path) -> pa.Table:
     seeds = read["seed"].fill_null(0)
     manifest = read.set_column(len(_KEY) + 1, "seed", seeds).unify_dictionaries().combine_chunks()
     for name in ("draw", "seed"):
-        if pc.any(pc.less(manifest[name], 0).fill_null(True)).as_py():
+        odd = manifest.filter(pc.less(manifest[name], 0).fill_null(True)).slice(0, 1).to_pylist()
+        if odd:
             raise ManifestError(
-                f"{path}: Expected `{name}` to be a whole number from 0 on (negatives.manifest)"
+                f"{path}: Expected `{name}` to be a whole number from 0 on, but got"
+                f" {', '.join(f'{key} {value!r}' for key, value in odd[0].items())}"
+                " (negatives.manifest)"
             )
     counts = manifest.group_by(_KEY).aggregate([([], "count_all")])
     twice = counts.filter(pc.greater(counts["count_all"], 1)).select(_KEY).to_pylist()
