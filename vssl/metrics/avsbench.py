@@ -175,6 +175,9 @@ class AVSF(_WithObject, CurveMetric):
 
     measure = staticmethod(avs_f_curves)
 
+    def __init__(self) -> None:  # of all samples: by batch it has another name
+        super().__init__()
+
 
 class AVSFBatch(AVSF):
     """AVSBench's F as released: the mean over batches of the largest value of a batch's mean curve.
@@ -198,8 +201,8 @@ class AVSFBatch(AVSF):
     by_subset = False
     by_order = True
 
-    def __init__(self, *, batch: int | None = 5) -> None:
-        super().__init__(batch=batch)
+    def __init__(self, *, batch: int = 5) -> None:
+        CurveMetric.__init__(self, batch=batch)
 
 
 class GMeanIoU(HarmonicMetric):
