@@ -55,7 +55,6 @@ class DatasetReader(ABC):
             None for all. Ids that the annotation lacks are faults. Files of other samples are not
             looked at, and no condition plays them.
         limit: evaluates the first samples alone, see `vssl.data.ids.first_pictures`; None for all.
-
     """
 
     name: str  # in configuration and tables
@@ -119,7 +118,8 @@ class DatasetReader(ABC):
     def parse(self, entry: dict[str, Any]) -> Sample:
         """Turn an entry of the annotation file into a sample, with audio length 0.
 
-        Without them, its picture is a group of its own with the one category, and weights are 1.
+        What it leaves out follows: the picture is alone in its group and shows the category alone,
+        and boxes and masks have weight 1.
 
         Raises:
             KeyError, TypeError, ValueError: for a field that is missing, of another type, or
