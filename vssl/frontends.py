@@ -125,6 +125,9 @@ class PaddedWaveform(FrontEnd):
         samples: length that waveforms are padded or cut to.
         shortest: least number of samples that the network can take.
         rate: sample rate in Hz.
+
+    Raises:
+        ValueError: when `samples` is not positive.
     """
 
     def __init__(
@@ -166,6 +169,9 @@ class LogSpectrogram(FrontEnd):
         log: False leaves linear power, divided by `scale`, as the released code does with silence
             and noise for EZ-VSL, SLAVC and FNAC (`log_missing` in docs/protocols.md).
         rate: sample rate in Hz.
+
+    Raises:
+        ValueError: when the segments do not advance or a number is not positive.
     """
 
     def __init__(
@@ -252,6 +258,9 @@ class MelSpectrogram(FrontEnd):
         floor: least power.
         log: False leaves linear power.
         rate: sample rate in Hz.
+
+    Raises:
+        ValueError: when a number is not positive.
     """
 
     def __init__(
@@ -302,6 +311,9 @@ class VGGishExamples(FrontEnd):
             the largest of the result, plus 0.001, divides, and the result is doubled less 1 (SACL).
             Every sound is then about equally loud, and silence is a constant -1. `none`: the
             waveform as it is.
+
+    Raises:
+        UsageError: for another scaling.
     """
 
     shortest = 15_600  # 96 frames
@@ -354,6 +366,9 @@ class KaldiLogMel(FrontEnd):
         mean: subtracted after the logarithm.
         deviation: divisor after that.
         rate: sample rate in Hz.
+
+    Raises:
+        ValueError: when a number is not positive.
     """
 
     def __init__(

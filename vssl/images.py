@@ -60,7 +60,11 @@ def read_image(path: Path) -> torch.Tensor:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read the content of an image file."""
+    """Read the content of an image file.
+
+    Raises:
+        ImageFileError: for a missing or unreadable file, a folder or a pipe.
+    """
     require_file(path, ImageFileError)
     with decoding(path, ImageFileError, "not readable"):
         return path.read_bytes()
@@ -116,7 +120,11 @@ class ImageFacts(NamedTuple):
 
 
 def check_image(path: Path) -> ImageFacts:
-    """Check that a file can be decoded, a JPEG at 1/8 of its size."""
+    """Check that a file can be decoded, a JPEG at 1/8 of its size.
+
+    Raises:
+        ImageFileError: as `read_image`.
+    """
     data = read_bytes(path)
     if _is_plain_jpeg(data, path, whole=True):
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
@@ -201,6 +209,9 @@ class PillowTransform(_Normalized):
     pixels; `mean` and `std` are of each channel; `resample` is `bicubic` or `bilinear`.
     `opencv_size` is the side to which each image is brought before, as by OpenCV, for a model whose
     authors stored their frames so (SACL).
+
+    Raises:
+        ValueError: for another `resample`.
     """
 
     def __init__(

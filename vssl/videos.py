@@ -149,6 +149,9 @@ def frame_in_slot(facts: VideoFacts, slot: int | None) -> PickedFrame:
 
     A slot behind the end takes the middle of the whole video, `(slots - 1) // 2`. None takes
     `MIDDLE_SLOT` of a clip of about 10 seconds, else the middle of the whole video.
+
+    Raises:
+        VideoFileError: when the frames up to it cannot be decoded.
     """
     end = 0
     for picked in _in_slots(facts):
@@ -162,7 +165,11 @@ def frame_in_slot(facts: VideoFacts, slot: int | None) -> PickedFrame:
 
 
 def frame_at(facts: VideoFacts, seconds: Fraction) -> PickedFrame:
-    """Read the frame that is shown at a time after the first frame."""
+    """Read the frame that is shown at a time after the first frame.
+
+    Raises:
+        VideoFileError: when the video is over by then, or cannot be decoded so far.
+    """
     last = None
     for picked in _in_slots(facts):
         if picked.frame.ticks * facts.time_base > seconds:

@@ -147,6 +147,9 @@ def read_mono(path: Path) -> MonoSound:
 
     Channels are mixed and resampled to `SAMPLE_RATE` by FFmpeg's resampler, as `ffmpeg -i FILE -ac
     1 -ar 16000 -c:a pcm_s16le` does: the same to one unit. Sound that starts late is not padded.
+
+    Raises:
+        VideoFileError: when there is no sound, or when it cannot be decoded to its end.
     """
     with opened_media(path) as container:
         if not container.streams.audio:

@@ -67,6 +67,9 @@ def inspect_audio(path: Path) -> SoundFacts:
     """Check that a file can be read to its end, and tell what is in it.
 
     A wav of integers is checked by its size; other files are read.
+
+    Raises:
+        AudioFileError: as `read_clip`.
     """
     try:
         with _opened(path) as file:

@@ -92,6 +92,9 @@ class MiddleWindow(_MonoWindow):
         roll: False does not roll, as the released code with offscreen clips.
         repeats: most copies when tiling; 2 for the released code's offscreen clips, where a short
             clip does not fill the window. None tiles until the window is full.
+
+    Raises:
+        ValueError: for a window without length or an unknown `channels`.
     """
 
     seconds: float = 10.0
@@ -116,6 +119,9 @@ class CenterWindow(_MonoWindow):
     The clip is mixed to mono and clipped to [-1, 1]. Of a file longer than `seconds` the middle is
     kept; a shorter one is tiled. The released evaluation uses another window instead
     (`positive_window` in docs/protocols.md).
+
+    Raises:
+        ValueError: for a window without length or an unknown `channels`.
     """
 
     seconds: float = 3.0
@@ -133,6 +139,9 @@ class TiledMiddle(_Lasting):
 
     A shorter clip of T samples is repeated `length // T + 1` times, which is more than the window
     needs. Source: zjsong/SACL dataset/base.py.
+
+    Raises:
+        ValueError: for a window without length or an unknown `channels`.
     """
 
     seconds: float = 3.0
@@ -163,6 +172,9 @@ class BeginWindow(_Lasting):
     """The begin of a clip mixed to mono, neither tiled nor clipped (DenseAV, ACL).
 
     At most `seconds` are kept; `padded` fills a shorter clip up with zeros.
+
+    Raises:
+        ValueError: for a window without length or an unknown `channels`.
     """
 
     seconds: float = 10.0
@@ -182,6 +194,9 @@ class SpanWindow:
     The clip is mixed to mono, tiled and cut to `seconds`. The part from `start` to `stop` is kept,
     and clipped to [-1, 1] unless `clip=False` (SSL-TIE). Source: vssl_eval datasets/datasets_lvs.py
     and datasets_ssltie.py.
+
+    Raises:
+        ValueError: when the span is empty or does not lie inside `seconds`.
     """
 
     seconds: float = 10.0

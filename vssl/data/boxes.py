@@ -25,6 +25,9 @@ def pixels_of(box: Sequence[float], *, full: float) -> Box:
     """Convert an annotated box to pixels of the evaluation size, clipped and rounded down.
 
     `full` is the side of the image in the box's unit: 1 for fractions, 224 for pixels.
+
+    Raises:
+        ValueError: when a number is NaN or infinite.
     """
     if not all(math.isfinite(value) for value in box):
         raise ValueError(f"the box {list(box)} holds NaN or infinity")

@@ -146,6 +146,9 @@ def draw_outline(outline: Any, size: tuple[int, int]) -> Grid:
     Each pixel of the grid takes the nearest one of the picture, see `to_grid`. Of a polygon `[x, y,
     x, y, ...]` a pixel is in when its centre is, by the even-odd rule; several are united. `size`
     is the picture's width and height.
+
+    Raises:
+        ValueError: when it is neither, or run lengths of another size.
     """
     if isinstance(outline, dict):
         return to_grid(_decode_runs(outline, size))

@@ -34,6 +34,10 @@ def read_ids(path: str | Path) -> IdList:
     A file that ends in `.csv` is a table with a header and a column `sample_id`, `file`, `video` or
     `id`, of which the first of these counts. Any other file has an id a line; empty lines, and
     those that begin with `#`, are left out.
+
+    Raises:
+        UsageError: for a file that is missing, is no text in UTF-8, lacks the column, or lists
+            nothing.
     """
     path = Path(path).expanduser()
     try:

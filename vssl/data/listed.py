@@ -79,7 +79,11 @@ def _weights(entry: dict[str, Any], name: str, count: int) -> tuple[float, ...]:
 
 
 def write_samples(samples: Iterable[Sample], folder: Path) -> str:
-    """Write a list of samples for `SampleList`; return the file's name, which tells its content."""
+    """Write a list of samples for `SampleList`; return the file's name, which tells its content.
+
+    Raises:
+        UsageError: when something of a sample cannot be written.
+    """
     entries = []
     for number, sample in enumerate(samples):
         if not isinstance(sample, Sample):

@@ -31,6 +31,9 @@ class VGGSS(DatasetReader):
             `not_visible` makes natural negatives of its samples.
         not_visible: `negative` makes natural negatives of the samples whose own class is audible
             and not visible, beside those of any subset; `positive` keeps them as published.
+
+    Raises:
+        UsageError: for a file of flags that cannot be used, or flags that are missing.
     """
 
     name = "vggss"

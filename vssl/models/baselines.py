@@ -35,7 +35,11 @@ class Baseline(LocalizationModel):
 
 
 class Constant(Baseline):
-    """One value at every pixel: 1 marks the whole image, 0 (`empty`) nothing."""
+    """One value at every pixel: 1 marks the whole image, 0 (`empty`) nothing.
+
+    Raises:
+        ValueError: for a value outside [0, 1].
+    """
 
     def __init__(self, *, value: float) -> None:
         super().__init__()
@@ -53,6 +57,9 @@ class Center(Baseline):
 
     Args:
         sigma: standard deviation as a fraction of the image's side.
+
+    Raises:
+        ValueError: when `sigma` is not positive.
     """
 
     def __init__(self, *, sigma: float = 0.25) -> None:
@@ -101,6 +108,9 @@ class AudioBlind(Baseline):
 
     Args:
         half_energy: energy, in units of the normalized image, that becomes 0.5.
+
+    Raises:
+        ValueError: when `half_energy` is not positive.
     """
 
     def __init__(self, *, half_energy: float = 0.25) -> None:
@@ -168,6 +178,9 @@ class DeafBest(_Informed):
     Args:
         cells: cells along a side. Values are averaged over each cell and upsampled: 14 is the best
             map of a 14 x 14 network; 224 keeps every pixel.
+
+    Raises:
+        ValueError: when `cells` is not 1 to 224.
     """
 
     knows = "where all objects are"

@@ -67,6 +67,9 @@ class RCGrad(LocalizationModel):
             `released`: float32, where the constant spectrogram of silence becomes the rounding
             error of its mean over itself, about 1 or -1 (as on one CPU thread); `corrected`:
             float64, where it becomes 0.
+
+    Raises:
+        UsageError: for another standardization.
     """
 
     map_size = (14, 14)

@@ -39,6 +39,9 @@ class ReleasedNoise(AudioCondition):
         per: `sample` draws for each sound file, which the frames of a video share, as released;
             `draw` shares a waveform among all samples of a draw.
 
+    Raises:
+        UsageError: for a bad option.
+
     Example:
         >>> noise = ReleasedNoise()
         >>> clip = noise.make(AudioRequest("noise", length=16_000), {}.__getitem__)
@@ -92,6 +95,9 @@ class OffscreenGroup(Offscreen):
         table: csv table with the columns `class` and `group` in place of `groups`; a class may have
             several rows.
         avoid: groups that are not drawn for a group, as music for a human voice.
+
+    Raises:
+        UsageError: when `draws` is below 1, or the table cannot be used.
 
     Example:
         >>> def sample(name):

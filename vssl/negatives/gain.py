@@ -24,6 +24,9 @@ class Gain(AudioCondition):
     `decibels` are of each draw, relative to the clip. `levels` makes a condition for each level;
     early runs have one condition with several draws.
 
+    Raises:
+        UsageError: for an empty list, a level that is not finite, or a repeated one.
+
     Example:
         >>> louder = Gain(decibels=[20])
         >>> request = AudioRequest("gain", source_id="dog")

@@ -25,6 +25,9 @@ class Mixed(AudioCondition):
             `clip`, the mono mix of the whole clip.
         colour: `white`, `pink` or `brown`, see `vssl.negatives.colours`.
 
+    Raises:
+        UsageError: for a bad option.
+
     Example:
         >>> mixed = Mixed(draws=1, snr=20)
         >>> tone = AudioClip(np.sin(np.arange(16_000, dtype=np.float32))[None])

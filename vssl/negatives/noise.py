@@ -38,6 +38,9 @@ class Noise(AudioCondition):
             from, from its first sample on, repeated when too short. `dbfs` (of the whole file) and
             `snr` scale it, `level` does not. Each waveform of the file is a draw.
 
+    Raises:
+        UsageError: for a bad option or a file that holds no noise.
+
     Example:
         >>> quiet = Noise(draws=1, dbfs=-20)
         >>> made = quiet.make(AudioRequest("noise", length=16_000), {}.__getitem__)

@@ -28,6 +28,9 @@ class Offscreen(ClipCondition):
             an audible label that is visible in the picture is drawn anew; all other choices are
             those without a table. For samples that it lacks the classes alone decide.
 
+    Raises:
+        UsageError: when `draws` is below 1, or the table cannot be used.
+
     Example:
         >>> def sample(name):
         ...     return Sample(name, Path(), Path(), name, (name,), name, (), (), 16_000)

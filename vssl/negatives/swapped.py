@@ -19,6 +19,9 @@ class Swapped(ClipCondition):
 
     More than one of the `draws` helps only with three objects or more.
 
+    Raises:
+        UsageError: when `draws` is below 1.
+
     Example:
         >>> from pathlib import Path
         >>> def sample(name):

@@ -23,6 +23,9 @@ class FalseAlarmThreshold(LearntThreshold):
         rate: share of negatives in which anything may be marked, above 0 and below 1.
         name: the policy's name.
 
+    Raises:
+        ValueError: for a rate outside of (0, 1).
+
     Example:
         >>> policy = FalseAlarmThreshold(rate=0.1, name="false_alarm_10")
         >>> policy.fit(np.arange(1.0, 20.0), np.repeat("noise", 19))

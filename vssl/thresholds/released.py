@@ -31,6 +31,9 @@ class ReleasedThreshold(ThresholdPolicy):
     Args:
         rule: `max`, `max10` or `q3` (the one behind the released F scores).
 
+    Raises:
+        ValueError: for an unknown rule.
+
     Example:
         >>> policy = ReleasedThreshold(rule="q3")
         >>> policy.check_model("ezvsl")

@@ -82,6 +82,9 @@ class UniversalThreshold(LearntThreshold):
             threshold is raised too, so that the policy is the stricter one for any range of maps.
         name: the policy's name.
 
+    Raises:
+        ValueError: for an unknown statistic or a factor that is not positive.
+
     Example:
         >>> policy = UniversalThreshold(statistic="mean", name="universal_max")
         >>> policy.fit(np.array([0.1, 0.3, 0.5]), np.array(["silence", "noise", "noise"]))

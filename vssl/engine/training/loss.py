@@ -36,6 +36,9 @@ class InfoNCE(nn.Module):
         negative_weight: weight of the term over the negatives.
         pooled_area: share of a map whose mean is the similarity, in (0, 1].
 
+    Raises:
+        UsageError: for a temperature or an area outside its range.
+
     Example:
         >>> maps = torch.eye(2).reshape(2, 2, 1, 1)  # each image hears its own sound alone
         >>> InfoNCE(temperature=1.0)(maps, torch.empty(2, 0, 1, 1))
@@ -112,6 +115,9 @@ class TriMap(nn.Module):
         epsilon2: similarity below which it is background, at most `epsilon`.
         softness: width of both borders, above 0.
         temperature: divides similarities, above 0.
+
+    Raises:
+        UsageError: for an option outside its range.
 
     Example:
         >>> maps = torch.eye(2).reshape(2, 2, 1, 1)  # each image hears its own sound alone
