@@ -227,7 +227,10 @@ def clip_at(
 
     The part is centred at the moment, and moved inside the sound near its ends: silence or a
     repetition there would be an event. A shorter sound is returned whole. A window without
-    `seconds`, as `WholeClip`, gets 10 s. Returns where in the sound the part begins, and the clip.
+    `seconds`, as `WholeClip`, gets 10 s.
+
+    The sound is `[channels, length]` at `rate` in Hz, the moment in seconds from its begin. Returns
+    the sample of the sound at which the part begins, and the clip.
     """
     whole = getattr(window, "seconds", _ANY_LENGTH_SECONDS)
     span = (whole, getattr(window, "start", 0.0), getattr(window, "stop", whole))

@@ -37,8 +37,8 @@ class SegmentedFrames(DatasetReader):
     whose mask or box is all zero has no ground truth: nothing in it sounds.
 
     Args:
-        mask_folder: folder of the masks below `root`; None for the test set's own, as of the
-            frames' and the sounds'.
+        mask_folder: folder of the masks below `root`, as `image_folder` and `audio_folder`; None
+            for the test set's own.
         truth: `masks`, by the rule of `vssl.data.mask_files.truth_masks`, or `boxes`, half-open as
             SSLalignment slices them.
 

@@ -64,7 +64,7 @@ class DatasetReader(ABC):
     # unit of annotated boxes, for messages; pixels are of 224 x 224, or of each picture
     box_unit: ClassVar[Literal["fractions", "pixels", "picture"]] = "fractions"
     mended: str = "folder"  # what messages about faults ask to mend
-    # known to be in the published list, below 16 pixels: odd, and no faults, if empty=negative
+    # whether the published list has objects below 16 pixels, which empty=negative takes as odd
     has_tiny_objects: ClassVar[bool] = False
     lists_every_file: ClassVar[bool] = True  # other files in its folders are faults, not just odd
     understood: Sequence[str] = ()  # how the annotations were read, in a line each

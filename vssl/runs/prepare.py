@@ -240,7 +240,7 @@ def prepare_folder(
 
 
 def find_table(root: Path, annotation: str | None) -> VideoTable | None:
-    """Find the csv of a folder that names videos: `data.annotation`, or one of the usual names."""
+    """Find the csv that names videos: `data.annotation` or a usual name; None without any."""
     names = [VIDEOS_FILE, SAMPLES_FILE] if annotation is None else [annotation]
     for path in (root / Path(name).expanduser() for name in names):
         if annotation is None and not path.is_file():

@@ -56,11 +56,11 @@ VERSION = "1"
 class SceneSet:
     """Settings of a data set; DataError for values that cannot be."""
 
-    scenes: int = 240  # of two samples each, of one for `easy`
-    seed: int = 0
+    scenes: int = 240  # at least 1; of two samples each, of one for `easy`
+    seed: int = 0  # to 2 ** 32 - 1
     split: str = DEFAULT_SPLIT  # splits share no background and no random number
-    difficulty: str = DEFAULT_DIFFICULTY
-    snr: float | None = None  # level of every recording above noise in dB; None: no noise
+    difficulty: str = DEFAULT_DIFFICULTY  # one of `DIFFICULTIES`
+    snr: float | None = None  # of every recording to noise in dB, -40 to 60; None: no noise
 
     def __post_init__(self) -> None:
         for name, low, high in (("scenes", 1, 2**32 - 1), ("seed", 0, 2**32 - 1)):
