@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from vssl.config import compose
 from vssl.config.search_path import add_config_folder, forget_config_folders
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background of a script, and inherited
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 compose.compose = compose_once
 registry.entry_points = functools.cache(registry.entry_points)  # each Trainer looks through all
 settings.register_profile(
