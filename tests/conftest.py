@@ -20,16 +20,17 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from lightning_fabric.utilities import registry
 
-from tests.helpers.composing import compose_once
+from tests.helpers.composing import ConfigRepository, compose_once, load_once
 from tests.helpers.drawn import draw_is3, draw_vggss
 from tests.helpers.more_models import checkpoint_writer, import_script
 from vssl.config import compose
 from vssl.config.search_path import add_config_folder, forget_config_folders
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background of a script, and inherited
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background of a script
     signal.signal(signal.SIGINT, signal.default_int_handler)
 compose.compose = compose_once
+ConfigRepository.load_config = load_once  # type: ignore[method-assign]
 registry.entry_points = functools.cache(registry.entry_points)  # each Trainer looks through all
 settings.register_profile(
     "vssl",
