@@ -36,8 +36,8 @@ from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background of a script
     signal.signal(signal.SIGINT, signal.default_int_handler)
 compose.compose = compose_once
-defaults_list._create_interpolation_map = choices_once_asked  # type: ignore[assignment]
-ConfigRepository.load_config = load_once  # type: ignore[method-assign]
+defaults_list._create_interpolation_map = choices_once_asked
+ConfigRepository.load_config = load_once
 registry.entry_points = functools.cache(registry.entry_points)  # each Trainer looks through all
 settings.register_profile(
     "vssl",
