@@ -13,6 +13,7 @@ import pytest
 
 from tests.helpers.drawn import draw_vggss
 from tests.helpers.running import command
+from vssl.config.compose import group_names
 from vssl.config.search_path import packages
 from vssl.metrics.base import SampleMetric
 from vssl.reporting.tables.columns import other_columns
@@ -100,6 +101,7 @@ def test_an_installed_package_needs_no_option(work: Path) -> None:
     finally:
         shutil.rmtree(facts)
         packages.cache_clear()
+    assert "bright" not in group_names("model"), "it was the package that had it found"
 
 
 def test_summary_keys_and_terminal(work: Path, shown: str) -> None:

@@ -456,6 +456,7 @@ class TestStudy:
         "facts",
         [
             {"network_hash": "another front end"},
+            {"protocol_switches": {"antialias": False}},
             {"weights": {"sha256": "w"}},
             {"prior": {"alpha": ALPHA, "scale": "corrected", "sha256": "another"}},
         ],
@@ -619,6 +620,8 @@ def test_what_is_missing_is_not_rounded_away(
         (("--threshold", "object_area"), 1, "threshold object_area: every map has its own"),
         (("--threshold", "no_such"), 1, "but got `no_such`"),
         (("--points", "0"), 2, "a whole number from 1, got 0"),
+        (("--resamples", "0"), 2, "a whole number from 1, got 0"),
+        (("--seed", "-1"), 2, "a whole number from 0, got -1"),
     ],
 )
 def test_faults_of_the_command_line(

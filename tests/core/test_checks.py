@@ -60,6 +60,7 @@ def is_outside(low: str, high: str) -> tuple[type[Exception], str]:
     ("check", "given", "error"),
     [
         (check_maps, (torch.zeros(2, 3, 4, dtype=torch.int64),), is_no_map("torch.int64")),
+        (check_maps, (torch.zeros(2, 3, 4, dtype=torch.bool),), is_no_map("torch.bool")),
         (check_maps, ([[[0.0]]],), is_no_map("list")),
         (check_maps, (torch.zeros(4),), is_misshapen("4")),
         (check_maps, (torch.zeros(1, 2, 3, 4),), is_misshapen("1, 2, 3, 4")),
@@ -69,6 +70,7 @@ def is_outside(low: str, high: str) -> tuple[type[Exception], str]:
         (check_values, ([-1.5, NAN],), is_outside("-1.5", "-1.5")),
         # only NaN is let through, as undefined
         (check_values, ([0.5, INF],), is_outside("0.5", "inf")),
+        (check_values, ([0.5, -INF],), is_outside("-inf", "0.5")),
     ],
 )
 def test_maps_that_are_refused(

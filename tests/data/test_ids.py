@@ -121,8 +121,8 @@ def test_identity_and_names(tmp_path: Path) -> None:
 
 
 def test_the_first_samples_have_the_records_of_the_whole(is3_folder: Path, tmp_path: Path) -> None:
-    options = (*HEARS, "data=is3", f"data.root={is3_folder}", "negatives=[noise,swapped]",
-               "negatives.noise.draws=2", "threshold=fixed")  # fmt: skip
+    options = (*HEARS, "data=is3", f"data.root={is3_folder}", "negatives=[noise,swapped,mixed]",
+               "negatives.noise.draws=2", "negatives.mixed.draws=1", "threshold=fixed")  # fmt: skip
     run(tmp_path / "whole", *options)
     summary = run(tmp_path / "first", *options, "data.limit=4")
     whole, first = records(tmp_path / "whole"), records(tmp_path / "first")

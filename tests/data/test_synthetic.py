@@ -148,11 +148,13 @@ def test_an_interrupted_generation_leaves_nothing(
     ("wrong", "message"),
     [
         ({"scenes": 0}, "`data.scenes` to be a whole number from 1 to 4294967295, but got 0"),
+        ({"scenes": 2.5}, "`data.scenes` to be a whole number .*, but got 2.5"),
         ({"seed": -1}, "`data.seed` to be a whole number from 0 to 4294967295, but got -1"),
         ({"seed": 2**32}, "`data.seed` to be a whole number .*, but got 4294967296"),
         ({"split": "valid"}, "one of test, validation, train, but got `valid`. Did you mean"),
         ({"difficulty": "hard"}, "one of easy, two_sources, overlap, same_class_pair, but got"),
         ({"snr": "loud"}, "`data.snr` to be null .* decibels from -40 to 60, but got 'loud'"),
+        ({"snr": 61}, "but got 61"),
         ({"snr": float("nan")}, "but got nan"),
         ({"snr": True}, "but got True"),
     ],

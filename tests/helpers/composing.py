@@ -1,17 +1,22 @@
-"""Composes each choice of groups once: Hydra takes a quarter of a second for it."""
+"""Composes each choice of groups once, of files that are parsed once: it takes a quarter second."""
 
 from __future__ import annotations
 
 import copy
 import functools
+import pickle
 import re
+from typing import Any
 
 import hydra
+from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig
 
 
@@ -43,3 +48,29 @@ def _groups() -> list[str]:
 @functools.lru_cache(maxsize=200)
 def _composed(name: str, chosen: tuple[str, ...]) -> DictConfig:
     return hydra.compose(name, overrides=list(chosen))
+
+
+_load = ConfigRepository.load_config
+_loaded: dict[tuple[str, str, str], bytes] = {}
+
+
+def load_once(repository: ConfigRepository, config_path: str) -> ConfigResult | None:
+    """The same as Hydra's, a third of whose time goes into files that it has parsed before."""
+    source = repository._find_object_source(config_path, ObjectType.CONFIG)
+    if source is None or source.path not in ("vssl.conf", "hydra.conf"):
+        return _load(repository, config_path)
+    key = source.path, source.provider, config_path
+    if key not in _loaded:
+        _loaded[key] = pickle.dumps(_load(repository, config_path))
+    result: ConfigResult = pickle.loads(_loaded[key])
+    return result
+
+
+_map_of_choices = defaults_list._create_interpolation_map
+
+
+def choices_once_asked(overrides: Any, listed: list[Any], self_added: bool) -> DictConfig | None:
+    """What interpolated defaults are looked up in; Hydra makes one for every file, for none."""
+    if "${" in str([overrides.known_choices, *map(vars, listed)]):
+        return _map_of_choices(overrides, listed, self_added)
+    return None

@@ -134,6 +134,7 @@ def test_a_table_gives_a_class_several_groups(tmp_path: Path) -> None:
     [
         ({"groups": {"a": "x"}}, "ab", "lacks 1 classes of the test set, e.g. b"),
         ({"groups": {"a": "x", "b": "x"}}, "ab", "for 2 images the test set has no class"),
+        ({"table": "nowhere.csv"}, "ab", "no such file"),
         ({"table": __file__}, "ab", "(lacks the columns|not readable as a csv)"),
     ],
 )
