@@ -315,8 +315,12 @@ class TestFiles:
             ({"nonneg_sim": True}, "says nonneg_sim=True"),
             ({"image_model_type": "dinov2"}, "image_model_type='dinov2' .*, not 'dino8'"),
             ({"code_dim": "384"}, "says code_dim='384' .*, no whole number"),
-            ({"image_lora": False}, "LoRA at 2 of the 2 matrices of its image .* at 0"),
-            ({"audio_lora": True}, "LoRA at 0 of the 3 matrices of its audio .* at 3"),
+            (
+                {"image_lora": False},
+                r"LoRA at 2 of 2 matrices \(rank 8\) of its image .* at none",
+            ),
+            ({"image_lora": True, "image_lora_rank": 4}, r"\(rank 8\) .* at 2 of 2 .* \(rank 4\)"),
+            ({"audio_lora": True, "audio_lora_rank": 8}, "LoRA at none of its audio .* at 3 of 3"),
         ],
     )
     def test_what_it_cannot_be(self, published: State, said: Any, message: str) -> None:
@@ -325,7 +329,7 @@ class TestFiles:
 
     def test_lora_that_is_lost_in_part(self, published: State) -> None:
         rest = {k: v for k, v in published.items() if ".blocks.0.attn.qkv.lora_" not in k}
-        with pytest.raises(WeightsError, match=r"has LoRA at 1 of the 2 matrices .* at 2"):
+        with pytest.raises(WeightsError, match=r"has LoRA at 1 of 2 matrices .* at 2 of 2"):
             loaded(rest)
         one = {k: v for k, v in published.items() if ".blocks.0.attn.qkv.lora_B" not in k}
         with pytest.raises(AssertionError, match=r"1 unknown: .*layers.0.attention.qkv.lora_A"):

@@ -73,21 +73,30 @@ def read_options(content: Any) -> Mapping[str, Any]:
 def check_lora(
     network: str, said: Mapping[str, Any], state: Mapping[str, Tensor], *, matrices: int
 ) -> None:
-    """Check that all matrices of the image or audio network have LoRA, or none, as the file says.
+    """Check that all matrices of the image or audio network have LoRA as the file says, or none.
 
     Without the merged update a map would be another, and no entry would be missing.
 
     Raises:
-        WeightsError: when it is lacking or surplus.
+        WeightsError: when it is lacking, surplus or of another rank.
     """
-    names = [name for name in state if f"{network}_model." in name]
-    count = sum((found := _LORA.search(name)) is not None and found[1] == "A" for name in names)
-    expected = matrices if said.get(f"{network}_lora", count) else 0
-    if count != expected:
+    ranks: list[Any] = [
+        len(value)
+        for name, value in state.items()
+        if f"{network}_model." in name and (found := _LORA.search(name)) and found[1] == "A"
+    ]
+    expected = ranks[:1] * matrices
+    if f"{network}_lora" in said:
+        rank = said.get(f"{network}_lora_rank")
+        expected = [rank] * matrices if said[f"{network}_lora"] else []
+    if ranks != expected:
+        there, wanted = (
+            f"{len(each)} of {matrices} matrices (rank {each[0]})" if each else "none"
+            for each in (ranks, expected)
+        )
         raise WeightsError(
-            f"has LoRA at {count} of the {matrices} matrices of its {network} network, and should"
-            f" have it at {expected}. Is it damaged, or were updates merged that its"
-            " hyper_parameters still list?"
+            f"has LoRA at {there} of its {network} network, and should have it at {wanted}. Is it"
+            " damaged, or were updates merged that its hyper_parameters still list?"
         )
 
 
