@@ -20,13 +20,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from lightning_fabric.utilities import registry
 
-from tests.helpers.composing import (
-    ConfigRepository,
-    choices_once_asked,
-    compose_once,
-    defaults_list,
-    load_once,
-)
+from tests.helpers.composing import ConfigRepository, compose_once, load_once
 from tests.helpers.drawn import draw_is3, draw_vggss
 from tests.helpers.more_models import checkpoint_writer, import_script
 from vssl.config import compose
@@ -36,7 +30,6 @@ from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background of a script
     signal.signal(signal.SIGINT, signal.default_int_handler)
 compose.compose = compose_once
-defaults_list._create_interpolation_map = choices_once_asked
 ConfigRepository.load_config = load_once
 registry.entry_points = functools.cache(registry.entry_points)  # each Trainer looks through all
 settings.register_profile(

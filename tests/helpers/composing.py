@@ -6,10 +6,8 @@ import copy
 import functools
 import pickle
 import re
-from typing import Any
 
 import hydra
-from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 from hydra.core.global_hydra import GlobalHydra
@@ -64,13 +62,3 @@ def load_once(repository: ConfigRepository, config_path: str) -> ConfigResult | 
         _loaded[key] = pickle.dumps(_load(repository, config_path))
     result: ConfigResult = pickle.loads(_loaded[key])
     return result
-
-
-_map_of_choices = defaults_list._create_interpolation_map
-
-
-def choices_once_asked(overrides: Any, listed: list[Any], self_added: bool) -> DictConfig | None:
-    """What interpolated defaults are looked up in; Hydra makes one for every file, for none."""
-    if "${" in str([overrides.known_choices, *map(vars, listed)]):
-        return _map_of_choices(overrides, listed, self_added)
-    return None
