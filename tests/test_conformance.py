@@ -52,7 +52,7 @@ MODELS = [name for name in group_names("model") if name not in (*ELSEWHERE, *TWI
 
 
 def parts_of(group: str, name: str) -> list[str]:
-    """Names of the parts that a file of a group stands for, those of its defaults included."""
+    """Names of the parts in a file of a group, and in the files that its defaults name."""
     content = yaml.safe_load((CONF / group / f"{name}.yaml").read_text()) or {}
     listed = [part for each in content.pop("defaults", []) for part in parts_of(group, each)]
     return [*listed, *(key for key, options in content.items() if "_target_" in options)]

@@ -117,6 +117,12 @@ def check_metric(metric: ReportedMetric) -> None:
         undefined, others = _with_hole(metric.measure, inputs)
         expect(undefined, "a map that holds NaN has a defined value")
         expect(others, "a map that holds NaN changes the values of others")
+    if isinstance(metric, MapMetric):
+        used = copy.deepcopy(metric)
+        used.reset()
+        used.update(_holed(inputs[0]), *inputs[1:])
+        counted = used.n_undefined - int(metric.measure(*inputs)[_OTHERS].isnan().sum())
+        expect(counted == 1, "n_undefined does not count a map that holds NaN")
     if isinstance(metric, SetMetric):
         hole = (torch.tensor([math.nan]), torch.tensor([True]), torch.tensor([True]))
         with_hole = tuple(torch.cat([own, one]) for own, one in zip(inputs, hole, strict=True))
@@ -126,11 +132,16 @@ def check_metric(metric: ReportedMetric) -> None:
 
 def _with_hole(measure: Callable[..., torch.Tensor], inputs: Update) -> tuple[bool, bool]:
     """Whether a map that holds NaN measures NaN, and whether others measure the same beside it."""
-    holed = inputs[0].clone()
-    holed[_HOLED, 0, 0] = math.nan
-    plain, found = measure(*inputs), measure(holed, *inputs[1:])
+    plain, found = measure(*inputs), measure(_holed(inputs[0]), *inputs[1:])
     same = torch.equal(found[_OTHERS].nan_to_num(-1), plain[_OTHERS].nan_to_num(-1))
     return bool(found[_HOLED].isnan().all()), same
+
+
+def _holed(maps: torch.Tensor) -> torch.Tensor:
+    """The same maps, one of which holds NaN."""
+    holed = maps.clone()
+    holed[_HOLED, 0, 0] = math.nan
+    return holed
 
 
 def _check_from_column(metric: MeanMetric, expect: Expect) -> None:

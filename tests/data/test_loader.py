@@ -74,7 +74,7 @@ def test_a_loader_that_is_left_early_begins_anew() -> None:
         assert batch == 0
         break
     assert list(loader) == list(range(0, 90, 10))
-    wait_until(lambda: before.issuperset(threading.enumerate()))  # others may end meanwhile
+    wait_until(lambda: before.issuperset(threading.enumerate()))  # some may end
 
 
 @pytest.mark.parametrize("threads", [None, 1, 4])

@@ -299,7 +299,7 @@ def test_the_script_computes_as_vssl_does(
 
 
 def look(driver: Chrome, page: Path, width: int, height: int) -> None:
-    """Open the page anew, as a reader does; other tests do not go on with it."""
+    """Load the page anew in a window of this size; nothing of another test is left."""
     resize(driver, width, height)
     driver.get(f"{page.as_uri()}?{width}")
 

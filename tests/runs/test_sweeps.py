@@ -139,8 +139,8 @@ def test_a_killed_sweep_ends_its_job_and_goes_on_from_its_last_shard(
     wait_for(lambda: not processes_in(place), seconds=120)
     last = sweep(place, *jobs, new=True)
     assert last.returncode == 0, last.stderr
-    # what a killed job had recorded is not done again: at most the sample that it was at, and the
-    # one before, whose shard a thread writes meanwhile
+    # What a killed job had recorded is not done again. It loses the sample that it was at, and at
+    # most the one before, whose shard a thread was still writing.
     assert 6 <= count() <= 8
     (found,) = all_records(place).values()
     summary = run(tmp_path / "whole", "model=random", *QUICK, *of(is3_folder))

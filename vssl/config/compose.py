@@ -205,8 +205,8 @@ def _grammar(error: OverrideParseException) -> str:
     reason = " ".join(str(error.message).partition("See https")[0].split())
     mark, outer = ("'", '"') if '"' in value else ('"', "'")
     return (
-        f"{error.override}: cannot be read as key=value ({reason}). A value with any of = ( ) [ ]"
-        f" {{ }} , : or blanks wants quotes of its own within those of the shell:"
+        f"{error.override}: cannot be read as key=value ({reason}). Put quotes around a value with"
+        f" any of = ( ) [ ] {{ }} , : or blanks, inside those of the shell:"
         f" {outer}{key}={mark}{value.strip(mark)}{mark}{outer}"
     )
 

@@ -261,12 +261,13 @@ class ResampledRun:
         places, chosen = np.unique([*values, self.scores.threshold(part)], return_index=True)
         found = []
         for numbers in of_subsets:
-            there = anew = np.array([number.at_threshold for number in numbers])
+            fixed = np.array([number.at_threshold for number in numbers])
+            refitted = fixed
             if near and numbers:
                 known = np.array([number.near for number in numbers])
-                known = np.concatenate([known, there[:, None]], axis=1)
-                anew = interpolated(thresholds, places, known[:, chosen])
-            changes = zip(numbers, anew - there, strict=True)
+                known = np.concatenate([known, fixed[:, None]], axis=1)
+                refitted = interpolated(thresholds, places, known[:, chosen])
+            changes = zip(numbers, refitted - fixed, strict=True)
             found.append([replace(n, near=None, of_threshold=change) for n, change in changes])
         return found
 
