@@ -8,7 +8,7 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,7 +114,7 @@ class VideoTable(NamedTuple):
 
     path: Path | None  # None for rows that no file holds
     delimiter: str
-    rows: Sequence[Mapping[str, str]]
+    rows: list[dict[str, str]]
 
 
 def rule_of(frame: float | str, sound: float | None, *, slot: int | None, suffix: str) -> Rule:
@@ -217,9 +217,8 @@ def prepare_folder(
         blank = dict.fromkeys(SAMPLE_COLUMNS, "")
         named = [{"video": each, "category": Path(each).parent.name} for each in folder.places()]
         table = VideoTable(None, ",", [blank | each for each in named])
-    rows = [dict(row) for row in table.rows]
     wanted: dict[str, Wanted] = {}
-    for row in rows:
+    for row in table.rows:
         place, time = row["video"].strip(), (row.get("time") or "").strip()
         time = time if table.delimiter == "," else time.replace(",", ".")
         found, seconds = folder.at(place), _seconds(time) if time else None
@@ -235,7 +234,7 @@ def prepare_folder(
         wanted[name] = Wanted(name, found, root / row["image"], root / row["audio"], seconds)
     needed = {name: [name] for name in wanted}
     made = _prepare(root, wanted, rule, needed, force=force, workers=workers)
-    samples = _write_samples(root, table._replace(rows=rows))
+    samples = _write_samples(root, table)
     return _conclude(root, made, needed, name=f"folder data.annotation={samples}", skip=skip)
 
 
@@ -311,8 +310,24 @@ def _prepare(
                 status = FAULTY if each.found.is_there else MISSING
                 rows[name] = _row(each, OTHER if each.is_made else status, each.found.remark)
         others = [row for name, row in known.items() if name not in wanted]  # of other lists
-        with _report(root, list(wanted), rows, others) as add:
-            _make_all(todo, rule, add, workers=workers)
+        path = root / REPORT_FILE
+        write_text(path, csv_text(COLUMNS, [*rows.values(), *others]))
+        pool = ThreadPoolExecutor(workers or len(usable_cores()))
+        try:
+            with (
+                path.open("a", encoding="utf-8", newline="") as file,
+                progress_bar("preparing videos", len(todo)) as advance,
+            ):
+                report = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                for future in as_completed([pool.submit(_make, each, rule) for each in todo]):
+                    row = future.result()
+                    rows[row["id"]] = row
+                    report.writerow(row)  # at once: a call that is killed is not for nothing
+                    file.flush()
+                    advance(1)
+        finally:
+            pool.shutdown(cancel_futures=True)
+        write_text(path, csv_text(COLUMNS, [*(rows[name] for name in wanted), *others]))
         write_text(root / IDS_FILE, "".join(f"{key}\n" for key in _complete(rows, needed)))
     return rows
 
@@ -372,24 +387,6 @@ def _settle_rule(
     (root / REPORT_FILE).unlink(missing_ok=True)  # before the rule by which it would be read
     write_text(path, f"{json.dumps({'rule': rule.described}, indent=1)}\n")
     return {}
-
-
-def _make_all(
-    todo: Sequence[Wanted],
-    rule: Rule,
-    add: Callable[[dict[str, Any]], None],
-    *,
-    workers: int | None,
-) -> None:
-    """Make frames and sounds, several videos at once, and add a row for each."""
-    pool = ThreadPoolExecutor(workers or len(usable_cores()))
-    try:
-        with progress_bar("preparing videos", len(todo)) as advance:
-            for future in as_completed([pool.submit(_make, each, rule) for each in todo]):
-                add(future.result())
-                advance(1)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _make(wanted: Wanted, rule: Rule) -> dict[str, Any]:
@@ -469,28 +466,6 @@ def _old_report(root: Path) -> dict[str, dict[str, Any]]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if None not in (*row, *row.values())]
     return {row["id"]: row for row in rows if row.get("status") in (MADE, THERE)}
-
-
-@contextmanager
-def _report(
-    root: Path,
-    order: Sequence[str],
-    rows: dict[str, dict[str, Any]],
-    others: Sequence[dict[str, Any]],
-) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Write the report: what is known at once, each further row when it is made."""
-    path = root / REPORT_FILE
-    write_text(path, csv_text(COLUMNS, [*rows.values(), *others]))
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-
-        def add(row: dict[str, Any]) -> None:
-            rows[row["id"]] = row
-            writer.writerow(row)
-            file.flush()
-
-        yield add
-    write_text(path, csv_text(COLUMNS, [*(rows[name] for name in order), *others]))
 
 
 def _conclude(
