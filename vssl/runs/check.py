@@ -22,7 +22,7 @@ from vssl.maps import consensus_map
 from vssl.negatives.offscreen import Offscreen
 from vssl.records.files import LEFT_OUT_FILE, NOTES_FILE
 from vssl.reporting.figures.contact_sheet import Tile, draw_sheet
-from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
+from vssl.types import SAMPLE_RATE, Sample
 
 SHEET_FILE = "contact_sheet.png"
 _TILES = 24
@@ -174,10 +174,8 @@ def _spanned(low: float, high: float, unit: str = "") -> str:
 
 
 def _map(sample: Sample) -> np.ndarray:
-    boxes = consensus_map(
-        sample.boxes, sample.box_weights, sample.masks, sample.mask_weights, size=EVALUATION_SIZE
-    )
-    return np.asarray(boxes)
+    regions = sample.boxes, sample.box_weights, sample.masks, sample.mask_weights
+    return consensus_map(*regions).numpy()
 
 
 def _categories(samples: Sequence[Sample]) -> str:
