@@ -8,7 +8,6 @@ from pathlib import Path
 import librosa
 import numpy as np
 import pytest
-import scipy
 import soundfile
 import torch
 from PIL import Image
@@ -25,7 +24,6 @@ from vssl.frontends import FrontEnd, LogSpectrogram, MelSpectrogram, RawWaveform
 from vssl.images import ImageTransform
 from vssl.localize.setup import LocalizeOptions, set_up
 from vssl.negatives.base import AudioCondition, Positive
-from vssl.negatives.colours import Colour, coloured_noise
 from vssl.negatives.gain import Gain
 from vssl.negatives.mixed import Mixed
 from vssl.negatives.noise import Noise
@@ -104,17 +102,6 @@ def test_a_rate_of_a_class() -> None:
             RawWaveform(WholeClip(), rate=bad)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"model.frontend.rate` to be a whole number"):
         run_settings("model=ezvsl", "+model.frontend.rate=10")
-
-
-@pytest.mark.parametrize("rate", [11_025, RATE])
-@pytest.mark.parametrize(("colour", "slope"), [("pink", -3.01), ("brown", -6.02)])
-def test_colours_are_of_frequencies(colour: Colour, slope: float, rate: int) -> None:
-    noise = coloured_noise(np.random.default_rng(0), 60 * rate, colour, rate)
-    assert rms(noise[: 60 * rate]) == pytest.approx(1, rel=0.1)
-    frequencies, power = scipy.signal.welch(noise, rate, nperseg=rate)
-    inside = (frequencies >= 60) & (frequencies <= rate / 4)
-    found = np.polyfit(np.log2(frequencies[inside]), 10 * np.log10(power[inside]), 1)[0]
-    assert found == pytest.approx(slope, abs=0.1)
 
 
 CONDITIONS = (

@@ -123,7 +123,6 @@ class TestDrawn:
     @pytest.mark.parametrize(
         ("text", "words"),
         [
-            (None, "no such file"),
             ("video_id,label,modality\nclip0_000010,dog,AV\n", "lacks the columns background_mu"),
             (HEADER + "clip0_000010,dog,AV,1,False,False\n", "background_music to be True or Fa"),
             (
@@ -135,11 +134,9 @@ class TestDrawn:
         ],
     )
     def test_files_that_are_none(
-        self, vggss_folder: Path, flags_file: Path, text: str | None, words: str
+        self, vggss_folder: Path, flags_file: Path, text: str, words: str
     ) -> None:
-        flags_file.unlink()
-        if text is not None:
-            flags_file.write_text(text)
+        flags_file.write_text(text)
         with pytest.raises(UsageError, match=words) as error:
             VGGSS(vggss_folder, flags=flags_file).check()
         assert "data.flags" in str(error.value)

@@ -26,8 +26,6 @@ from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
 from vssl.types import AudioClip, AudioRequest, Sample
 
-keys = st.lists(st.one_of(st.integers(0, 5), st.sampled_from(["a", "b", "1"])), max_size=4)
-
 # five classes of very different size
 SAMPLES = [
     make_sample(f"{category}{number}", category)
@@ -44,19 +42,13 @@ def requests(condition: Noise | Offscreen, samples: list[Sample], seed: int = 0)
     }
 
 
-class TestGenerator:
-    @given(first=keys, second=keys)
-    def test_equal_keys_and_only_they_give_equal_draws(self, first: list, second: list) -> None:
-        draws = [generator_for(*k).integers(2**62, size=2).tolist() for k in (first, second)]
-        assert (draws[0] == draws[1]) == (first == second)
-
-    def test_draws_are_the_same_on_every_machine(self) -> None:
-        # fixed numbers: a change of the generator changes every recorded run
-        digest = hashlib.sha256(b"(0, 'dog', 'offscreen', 3)").digest()
-        words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)]
-        expected = np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
-        found = generator_for(0, "dog", "offscreen", 3)
-        assert found.integers(10**9, size=5).tolist() == expected.integers(10**9, size=5).tolist()
+def test_draws_are_the_same_on_every_machine() -> None:
+    # fixed numbers: a change of the generator changes every recorded run
+    digest = hashlib.sha256(b"(0, 'dog', 'offscreen', 3)").digest()
+    words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)]
+    expected = np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
+    found = generator_for(0, "dog", "offscreen", 3)
+    assert found.integers(10**9, size=5).tolist() == expected.integers(10**9, size=5).tolist()
 
 
 class TestOffscreen:
@@ -165,20 +157,6 @@ class TestLabels:
         missing = len(samples) - table["video_id"].nunique()
         assert missing > 0
         assert f"lacks {missing} of {len(samples)} samples, for which the classes" in caplog.text
-
-    def test_by_hand(self, tmp_path: Path) -> None:
-        # heard in train1: dog; only seen in rain0: dog; a sample that the table lacks: cat0
-        rows = ["dog0,dog,AV", "train1,dog,A", "train1,train,AV", "rain0,dog,V", "bell0,bell,AV"]
-        condition = self.condition(tmp_path, *rows, draws=300)
-        condition.prepare(SAMPLES)
-        chosen = {
-            name: {r.source_id for r in requests(condition, [make_sample(name, kind)]).values()}
-            for name, kind in (("dog0", "dog"), ("rain0", "rain"), ("cat0", "cat"))
-        }
-        everything = {s.sample_id for s in SAMPLES}
-        assert chosen["dog0"] == everything - {"dog0", "train1"}
-        assert chosen["rain0"] == {n for n in everything - {"dog0", "train1"} if n[:4] != "rain"}
-        assert chosen["cat0"] == everything - {"cat0"}
 
     def test_an_image_for_which_nothing_is_left(self, tmp_path: Path) -> None:
         samples = [make_sample(name, name) for name in ("dog", "bell", "train")]
