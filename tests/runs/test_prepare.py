@@ -33,7 +33,6 @@ from vssl.runs.prepare import (
     REPORT_FILE,
     RULE_FILE,
     THERE,
-    find_table,
     place_annotation,
     prepare_folder,
     prepare_listed,
@@ -261,7 +260,7 @@ def test_a_folder_of_videos_gets_a_table_to_fill_in(made: Path, tmp_path: Path) 
         (videos / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(made / f"{IDS[0]}.mp4", videos / name)
     rule = rule_of("middle", None, slot=None, suffix=".jpg")
-    assert prepare_folder(root, videos, rule, table=find_table(root, None)) == {MADE: 3}
+    assert prepare_folder(root, videos, rule) == {MADE: 3}
     table = root / "samples.csv"
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -273,7 +272,7 @@ def test_a_folder_of_videos_gets_a_table_to_fill_in(made: Path, tmp_path: Path) 
     }
     assert all((root / row[kind]).is_file() for row in rows for kind in ("image", "audio"))
     table.write_text("image,audio,x0,y0,x1,y1,category\nmine\n")
-    assert prepare_folder(root, videos, rule, table=find_table(root, None)) == {THERE: 3}
+    assert prepare_folder(root, videos, rule) == {THERE: 3}
     assert table.read_text().endswith("mine\n")
 
 
@@ -287,7 +286,7 @@ def test_a_table_of_videos_and_times(made: Path, tmp_path: Path) -> None:
         f"{IDS[2]};;1;2;3;4;cat\n"
     )
     rule = rule_of("middle", 0.5, slot=None, suffix=".png")
-    assert prepare_folder(root, made, rule, table=find_table(root, None)) == {MADE: 3}
+    assert prepare_folder(root, made, rule) == {MADE: 3}
     lines = (root / "samples.csv").read_text().splitlines()
     names = [f"{IDS[0]}_0.5", f"{IDS[0]}_1.5", IDS[2]]
     assert lines == ["image;audio;x0;y0;x1;y1;category"] + [
@@ -298,7 +297,7 @@ def test_a_table_of_videos_and_times(made: Path, tmp_path: Path) -> None:
     assert [rows[name]["frame"] for name in names[:2]] == ["5", "15"]
     assert {row["sound_seconds"] for row in rows.values()} == {"0.5000"}
     # again: the table that was written is not taken for the user's
-    assert prepare_folder(root, made, rule, table=find_table(root, None)) == {THERE: 3}
+    assert prepare_folder(root, made, rule) == {THERE: 3}
     assert not (root / "prepared_samples.csv").exists()
 
 

@@ -201,18 +201,19 @@ def prepare_folder(
     videos: Path,
     rule: Rule,
     *,
-    table: VideoTable | None = None,
+    annotation: str | None = None,
     force: bool = False,
     workers: int | None = None,
     skip: bool = False,
 ) -> Counter[str]:
     """Make frames and sounds of videos for `data=folder`, and the table of samples.
 
-    Each row of a table has a `video`, its place below the folder or its id, and may have a `time`
-    in seconds after the first frame; its other columns are kept. Without a table there is a row for
-    each video: its folder is its category, and boxes are left to the user.
+    Each row of a table, `annotation` or of a usual name, has a `video`, its place below the folder
+    or its id, and may have a `time` in seconds after the first frame; its other columns are kept.
+    Without a table there is a row for each video: its folder is its category, and boxes are left to
+    the user.
     """
-    folder = VideoFolder(videos)
+    table, folder = _find_table(root, annotation), VideoFolder(videos)
     if table is None:
         blank = dict.fromkeys(SAMPLE_COLUMNS, "")
         named = [{"video": each, "category": Path(each).parent.name} for each in folder.places()]
@@ -221,7 +222,7 @@ def prepare_folder(
     for row in table.rows:
         place, time = row["video"].strip(), (row.get("time") or "").strip()
         time = time if table.delimiter == "," else time.replace(",", ".")
-        found, seconds = folder.at(place), _seconds(time) if time else None
+        found, seconds = folder.at(place), _seconds(time)
         if time and seconds is None:
             raise DataError(
                 f"{table.path}: {place}: the time {time!r} is no number of seconds from 0."
@@ -238,8 +239,8 @@ def prepare_folder(
     return _conclude(root, made, needed, name=f"folder data.annotation={samples}", skip=skip)
 
 
-def find_table(root: Path, annotation: str | None) -> VideoTable | None:
-    """Find the csv that names videos: `data.annotation` or a usual name; None without any."""
+def _find_table(root: Path, annotation: str | None) -> VideoTable | None:
+    """Find the csv that names videos; None without any."""
     names = [VIDEOS_FILE, SAMPLES_FILE] if annotation is None else [annotation]
     for path in (root / Path(name).expanduser() for name in names):
         if annotation is None and not path.is_file():
