@@ -322,6 +322,23 @@ def test_mistakes_on_the_command_line_have_one_error(
     assert files(tmp_path / "R").keys() == {"vggss.json"}
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("/a.mp4,", "/a.mp4: expected a place below"),
+        ("../a.mp4,", "../a.mp4: expected a place below"),
+        ("a.mp4,-1", "a.mp4: the time '-1' is no number of seconds from 0"),
+        (",1", "row 1 has no video"),
+    ],
+)
+def test_faulty_rows_of_a_table_are_named(
+    made: Path, tmp_path: Path, row: str, message: str
+) -> None:
+    (tmp_path / "videos.csv").write_text(f"video,time\n{row}\n")
+    with pytest.raises(DataError, match=rf"videos\.csv: {message}"):
+        prepare_folder(tmp_path, made, RULE)
+
+
 def test_what_cannot_be_prepared(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds no videos"):
         VideoFolder(tmp_path)

@@ -221,14 +221,14 @@ def prepare_folder(
     wanted: dict[str, Wanted] = {}
     for row in table.rows:
         place, time = row["video"].strip(), (row.get("time") or "").strip()
+        if Path(place).is_absolute() or ".." in Path(place).parts:
+            raise DataError(f"{table.path}: {place}: expected a place below {videos}.")
         time = time if table.delimiter == "," else time.replace(",", ".")
         found, seconds = folder.at(place), _seconds(time)
         if time and seconds is None:
             raise DataError(
                 f"{table.path}: {place}: the time {time!r} is no number of seconds from 0."
             )
-        if Path(place).is_absolute() or ".." in Path(place).parts:
-            raise DataError(f"{table.path}: {place}: expected a place below {videos}.")
         name = place[: -len(Path(place).suffix)] if has_video_suffix(place) else place
         name += f"_{time}" if time else ""
         row["image"], row["audio"] = f"{FRAMES}/{name}{rule.suffix}", f"{SOUNDS}/{name}.wav"
