@@ -29,9 +29,7 @@ from vssl.audio import (
     SpanWindow,
     WholeClip,
     inspect_audio,
-    mix_down,
     read_clip,
-    tile,
 )
 from vssl.config.build import build_frontends
 from vssl.types import POSITIVE, AudioClip
@@ -316,22 +314,6 @@ def test_whatever_a_decoder_raises_names_the_file(
     reason = str(raised) or type(raised).__name__
     with pytest.raises(AudioFileError, match=rf"clip\.flac: not readable as audio \({reason}\)$"):
         read(path)
-
-
-def test_mix_down() -> None:
-    samples = np.array([[0.0, 1.0, -0.5], [1.0, 0.0, -0.5]], dtype=np.float32)
-    clip = AudioClip(samples)
-    np.testing.assert_array_equal(mix_down(clip, "mean"), [0.5, 0.5, -0.5])
-    np.testing.assert_array_equal(mix_down(clip, "first"), samples[0])
-    for channels in ("mean", "first"):
-        np.testing.assert_array_equal(mix_down(AudioClip(samples[1:]), channels), samples[1])
-
-
-@given(count=st.integers(1, 30), length=st.integers(1, 100))
-def test_tile_repeats_and_cuts(count: int, length: int) -> None:
-    samples = np.arange(count, dtype=np.float32)
-    expected = [position % count for position in range(length)]
-    np.testing.assert_array_equal(tile(samples, length), expected)
 
 
 clips = st.builds(

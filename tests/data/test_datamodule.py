@@ -31,7 +31,7 @@ SECOND = SpanWindow(seconds=1.0, start=0.0, stop=1.0)
 
 
 @given(
-    length=st.integers(1, 300),
+    length=st.integers(0, 300),
     world_size=st.integers(1, 9),
     batch_size=st.integers(1, 40),
     cuts=st.sets(st.integers(1, 299)),
@@ -48,7 +48,7 @@ def test_shares_partition_the_items(
         with pytest.raises(
             ValueError,
             match=f"at least one item per process, but got {length} items for {world_size} proc"
-            f".*trainer.devices={length} or fewer",
+            f".*trainer.devices={max(length, 1)} or fewer",
         ):
             UnpaddedBatchSampler(length, batch_size, rank=0, world_size=world_size)
         return
@@ -77,13 +77,6 @@ def test_shares_partition_the_items(
     wanted = data.draw(st.sets(st.integers(0, length - 1)))
     for share, some in zip(everything, batches(wanted=wanted), strict=True):
         assert some == ([b for b in share if wanted & set(b)] or share[-1:])
-
-
-def test_sampler_can_be_read_again_but_not_be_of_nothing() -> None:
-    sampler = UnpaddedBatchSampler(5, 2)
-    assert list(sampler) == list(sampler) == [[0, 1], [2, 3], [4]]
-    with pytest.raises(ValueError, match="at least one item per process, but got 0 items"):
-        UnpaddedBatchSampler(0, 2)
 
 
 @pytest.fixture

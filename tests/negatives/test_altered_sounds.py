@@ -34,7 +34,6 @@ from vssl.negatives.gain import levels as gain_levels
 from vssl.negatives.mixed import Mixed
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.reversed import Reversed
 from vssl.negatives.silence import Silence
 from vssl.negatives.swapped import Swapped
 from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample
@@ -183,13 +182,6 @@ class TestMixed:
     def test_nothing_is_clipped(self) -> None:
         assert np.abs(made(Mixed(snr=-30), clip_of(level=0.5))).max() > 10
 
-    def test_draws_and_seeds_differ_and_samples_share_them(self) -> None:
-        condition, clip = Mixed(draws=2), clip_of()
-        usual = made(condition, clip)
-        np.testing.assert_array_equal(made(condition, clip, make_sample("b", "cat")), usual)
-        assert (made(condition, clip, draw=1) != usual).any()
-        assert (made(condition, clip, seed=1) != usual).any()
-
     def test_digital_silence_stays_silent_and_is_said_once(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -291,15 +283,6 @@ class TestHeardRatio:
         condition.hear(*(HEARD["lvs"][0],) * 2)
         np.testing.assert_array_equal(made(condition, AudioClip(samples)), samples)
         assert "negatives.mixed.snr: the clip of a is digital silence" in caplog.text
-
-
-class TestReversed:
-    @given(channels=st.integers(1, 2), length=st.integers(1, 50))
-    def test_twice_is_the_clip(self, channels: int, length: int) -> None:
-        clip = clip_of(channels=channels, length=length)
-        once = made(Reversed(), clip)
-        np.testing.assert_array_equal(once[:, 0], clip.samples[:, -1])
-        np.testing.assert_array_equal(made(Reversed(), AudioClip(once)), clip.samples)
 
 
 class TestGain:

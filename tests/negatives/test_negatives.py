@@ -23,8 +23,7 @@ from vssl.core.randomness import generator_for
 from vssl.negatives.base import Positive
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.silence import Silence
-from vssl.types import AudioClip, AudioRequest, Sample
+from vssl.types import AudioClip, Sample
 
 # five classes of very different size
 SAMPLES = [
@@ -265,23 +264,3 @@ class TestNoise:
             np.save(path, content, allow_pickle=True)
         with pytest.raises(UsageError, match=f"^{re.escape(str(path))}: {message}"):
             Noise(file=str(path))
-
-
-def test_silence_is_zeros_of_the_clips_length() -> None:
-    condition = Silence()
-    assert condition.draws == 1
-    made = {condition.request(s, draw=0, seed=7, length=33) for s in SAMPLES}
-    assert made == {AudioRequest("silence", length=33)}
-    clip = condition.make(made.pop(), unheard)
-    assert clip.samples.dtype == np.float32
-    np.testing.assert_array_equal(clip.samples, np.zeros((1, 33)))
-
-
-@pytest.mark.parametrize("condition", [Positive(), Offscreen()])
-def test_files_are_heard_as_they_are(condition: Positive | Offscreen) -> None:
-    clips = {s.sample_id: AudioClip(np.full((1, 5), n, np.float32)) for n, s in enumerate(SAMPLES)}
-    condition.prepare(SAMPLES)
-    request = condition.request(SAMPLES[3], draw=0, seed=0, length=99)
-    assert condition.make(request, clips.__getitem__) is clips[request.source_id]
-    if isinstance(condition, Positive):
-        assert request.source_id == SAMPLES[3].sample_id
