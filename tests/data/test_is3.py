@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections import Counter, defaultdict
@@ -18,13 +17,12 @@ from tests.helpers.running import run_settings
 from vssl.config.identity import run_identity
 from vssl.data.base import DataError
 from vssl.data.boxes import box_fault
+from vssl.data.check import csv_rows
 from vssl.data.is3 import IS3
 from vssl.maps import decode_mask
 from vssl.negatives.offscreen import Offscreen
 from vssl.testing import check_reader
 from vssl.types import Sample
-
-Rows = list[dict[str, str]]
 
 
 def entry(stem: str, box: Sequence[float] = (10, 10, 100, 100), **fields: Any) -> dict[str, Any]:
@@ -38,22 +36,17 @@ def listed(root: Path, entries: Sequence[dict[str, Any]]) -> dict[str, Sample]:
     return {sample.sample_id: sample for sample in IS3(root).listed()}
 
 
-def rows(path: Path) -> Rows:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.fixture(scope="module")
 def expected(shared: Path) -> dict[str, dict[str, str]]:
     """What is known of each name, found by others."""
-    table = rows(shared / "data" / "is3_names" / "expected_pairs.csv")
+    table = csv_rows(shared / "data" / "is3_names" / "expected_pairs.csv")
     return {row["image"]: row for row in table}
 
 
 @pytest.fixture(scope="module")
 def samples(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sample]:
     """All 6,480 samples, by name."""
-    table = rows(shared / "data" / "is3_names" / "is3_names.csv")
+    table = csv_rows(shared / "data" / "is3_names" / "is3_names.csv")
     entries = [entry(r["image"], [float(r[k]) for k in ("x0", "y0", "x1", "y1")]) for r in table]
     return listed(tmp_path_factory.mktemp("is3"), entries)
 

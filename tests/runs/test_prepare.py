@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import shutil
@@ -21,6 +20,7 @@ from tests.helpers.running import command, composed
 from vssl.config.options import check_options
 from vssl.core.errors import UsageError
 from vssl.data.base import DataError
+from vssl.data.check import csv_rows
 from vssl.data.vggss import VGGSS
 from vssl.data.video_names import VideoFolder, clip_of
 from vssl.runs import prepare
@@ -53,8 +53,7 @@ def annotated(root: Path, *ids: str) -> Path:
 
 
 def report(root: Path) -> dict[str, dict[str, str]]:
-    with (root / REPORT_FILE).open(newline="") as file:
-        return {row["id"]: row for row in csv.DictReader(file)}
+    return {row["id"]: row for row in csv_rows(root / REPORT_FILE)}
 
 
 def statuses(root: Path) -> dict[str, str]:
@@ -262,8 +261,7 @@ def test_a_folder_of_videos_gets_a_table_to_fill_in(made: Path, tmp_path: Path) 
     rule = rule_of("middle", None, slot=None, suffix=".jpg")
     assert prepare_folder(root, videos, rule) == {MADE: 3}
     table = root / "samples.csv"
-    with table.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(table)
     assert list(rows[0]) == ["image", "audio", "x0", "y0", "x1", "y1", "category"]
     assert {(row["image"], row["audio"], row["category"], row["x0"]) for row in rows} == {
         ("frames/dog/1.jpg", "audio/dog/1.wav", "dog", ""),
