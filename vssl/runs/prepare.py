@@ -271,21 +271,21 @@ def _write_samples(root: Path, table: VideoTable) -> str:
     columns = [*first, *(key for key in table.rows[0] if key not in (*first, "video", "time"))]
     rows = [{key: row[key] for key in columns} for row in table.rows]
     text, path = csv_text(columns, rows, delimiter=table.delimiter), root / SAMPLES_FILE
-    name = path.name
-    if path.exists() and path.read_bytes() != text.encode():  # a table of the user's
-        path = root / f"prepared_{name}"
-        if table.path is None:
-            _log.info("%s stays as it is; %s has a row for each video", name, path)
-        else:
-            name = path.name
+    is_taken = path.exists() and path.read_bytes() != text.encode()  # by a table of the user's
+    if is_taken:
+        path = root / f"prepared_{SAMPLES_FILE}"
     write_text(path, text)
-    if table.path is None and name == path.name:
+    if table.path is not None:
+        return path.name
+    if is_taken:
+        _log.info("%s stays as it is; %s has a row for each video", SAMPLES_FILE, path)
+    else:
         _log.info(
             "%s has a row for each video: fill in boxes in pixels of the frame, and categories; a"
             " row without a box says that nothing in the picture sounds",
             path,
         )
-    return name
+    return SAMPLES_FILE
 
 
 def _prepare(
