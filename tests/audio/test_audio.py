@@ -142,12 +142,10 @@ def wave_at(rate: int) -> bytes:
         ("clip.raw", bytes(32_000), "holds samples without a header, .*ffmpeg -f s16"),
         ("clip.wav", b"", "not readable as audio "),
         ("clip.wav", b"not a sound", "not readable as audio "),
-        ("clip.wav", bytes(range(256)) * 20, "not readable as audio "),
         ("clip.wav", wave_at(1), "says that it is at 1 Hz$"),
         ("clip.wav", wave_at(2_000_000_000), "says that it is at 2000000000 Hz$"),
         ("clip.wav", float_wave(), "holds no samples$"),
         ("clip.wav", float_wave(0, math.nan), "holds NaN or infinite samples$"),
-        ("clip.wav", float_wave(0, -math.inf), "holds NaN or infinite samples$"),
     ],
     # the files hold the time at which they were written, which must not be part of a test's name
     ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else None,
