@@ -29,7 +29,7 @@ from vssl.core.files import csv_text, output_folder, whole_file, write_text
 from vssl.core.media import is_there
 from vssl.core.progress import progress_bar
 from vssl.data.base import DatasetReader
-from vssl.data.check import DataError
+from vssl.data.check import DataError, csv_rows
 from vssl.data.table import read_text
 from vssl.data.vggss import VGGSS
 from vssl.data.video_names import FoundVideo, VideoFolder, has_video_suffix
@@ -464,9 +464,8 @@ def _old_report(root: Path) -> dict[str, dict[str, Any]]:
     path = root / REPORT_FILE
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if None not in (*row, *row.values())]
-    return {row["id"]: row for row in rows if row.get("status") in (MADE, THERE)}
+    whole = (row for row in csv_rows(path) if None not in (*row, *row.values()))
+    return {row["id"]: row for row in whole if row.get("status") in (MADE, THERE)}
 
 
 def _conclude(
