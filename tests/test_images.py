@@ -359,11 +359,6 @@ class TestResize:
         # torch computes the places of its sums in float32
         np.testing.assert_allclose(resize_antialiased(noise, size), expected, rtol=0, atol=1e-4)
 
-    def test_of_the_same_size_is_the_image(self) -> None:
-        noise = pixels(64, 64)
-        expected = noise.transpose(2, 0, 1).astype(np.float32) / 255
-        np.testing.assert_array_equal(resize_antialiased(noise, 64), expected)
-
     @pytest.mark.parametrize(
         "transform",
         [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 from collections.abc import Iterator
 from fractions import Fraction
@@ -18,6 +17,7 @@ from PIL import Image
 
 from tests.helpers.localizing import make_video
 from vssl.audio.containers import VideoFileError, read_mono
+from vssl.data.check import csv_rows
 from vssl.types import SAMPLE_RATE
 from vssl.videos import MIDDLE_SLOT, PickedFrame, frame_at, frame_in_slot, video_facts
 
@@ -110,8 +110,7 @@ def test_a_time_shows_the_frame_that_stands_then(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", VIDEOS)
 def test_real_videos_give_the_frame_and_the_sound_of_ffmpeg(shared: Path, name: str) -> None:
     folder = shared / "data" / "videos"
-    with (folder / "expected" / "frames.csv").open() as file:
-        row = next(each for each in csv.DictReader(file) if each["id"] == name)
+    (row,) = (r for r in csv_rows(folder / "expected" / "frames.csv") if r["id"] == name)
     facts = video_facts(folder / "videos" / f"{name}.mp4")
     picked = frame_in_slot(facts, MIDDLE_SLOT)
     assert picked.number == int(row["native_index_of_125th_at_25fps"])

@@ -46,8 +46,10 @@ def test_a_faulty_one_is_listed_and_drawn(vggss_folder: Path, tmp_path: Path) ->
     assert "set data.missing=skip to evaluate the 3 whole samples" in done.stdout
     assert len(pd.read_csv(tmp_path / "out" / "left_out.csv")) == 3
     assert (tmp_path / "out" / "contact_sheet.png").is_file()
-    done = command(PROGRAM, *arguments, "data.missing=skip", "output=a/b.png", cwd=tmp_path)
-    assert done.returncode == 0
+    more = ("data.missing=skip", "output=a/b.png", "model=ezvsl", "+model.frontend.rate=22050")
+    done = command(PROGRAM, *arguments, *more, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "16000 Hz (5); all but 22050 Hz are resampled" in done.stdout
     assert "3 samples can be evaluated. The 3 faulty ones are left out." in done.stdout
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.png"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import pytest
 from tests.helpers.drawn import draw_avsbench
 from vssl.data.avsbench import VPOMS, VPOSS, AVSBenchMS3, AVSBenchS4, SegmentedFrames
 from vssl.data.base import DataError
+from vssl.data.check import csv_rows
 from vssl.maps import consensus_map
 from vssl.negatives.offscreen import Offscreen
 from vssl.testing import check_reader
@@ -41,11 +41,6 @@ def marked(sample: Sample) -> np.ndarray:
     return consensus_map(*regions).numpy() > 0
 
 
-def rows(path: Path) -> dict[str, dict[str, str]]:
-    with path.open(newline="") as file:
-        return {row["id"]: row for row in csv.DictReader(file)}
-
-
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 class TestPack:
     """The real lists with drawn media."""
@@ -54,7 +49,7 @@ class TestPack:
         folder = shared / "data" / "avsbench"
         short = kind.name.removeprefix("avsbench_")
         expected = folder / "expected" / short
-        facts = rows(expected / "per_sample.csv")
+        facts = {row["id"]: row for row in csv_rows(expected / "per_sample.csv")}
         with np.load(expected / "truth_224.npz") as truth:
             masks = dict(zip(truth["ids"].tolist(), truth["masks"], strict=True))
         data = kind(folder, annotation=f"metadata/{short}_seg.json").check()
@@ -76,9 +71,9 @@ class TestPack:
         check_reader(boxed)
         samples = boxed.listed()
         maps = np.load(expected / "maps_56.npy").repeat(4, axis=1).repeat(4, axis=2) > 0.5
-        facts = rows(expected / "per_sample.csv")
-        assert [sample.sample_id for sample in samples] == list(facts)
-        for sample, mask, row in zip(samples, maps, facts.values(), strict=True):
+        facts = csv_rows(expected / "per_sample.csv")
+        assert [sample.sample_id for sample in samples] == [row["id"] for row in facts]
+        for sample, mask, row in zip(samples, maps, facts, strict=True):
             truth = marked(sample)
             assert truth.sum() == int(row["box_pixels"])
             assert (not sample.boxes) is (row["iou_box"] == "")

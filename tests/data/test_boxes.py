@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,8 +13,8 @@ from hypothesis import strategies as st
 from tests.helpers.running import run
 from vssl.data.base import DataError
 from vssl.data.boxes import LEAST_PIXELS, box_fault, guess_cause
-from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
+from vssl.records.store import read_provenance
 
 Box = list[float]
 GOOD: Box = [0.2, 0.2, 0.7, 0.8]
@@ -78,21 +76,23 @@ def test_a_sample_whose_boxes_mark_nothing(
             VGGSS(vggss_folder, empty="keep").check()
 
 
-def test_an_empty_box_beside_a_good_one_is_noted(vggss_folder: Path) -> None:
-    rewrite(vggss_folder, [GOOD, [0.8, 0.8, 0.2, 0.2]])
+@pytest.mark.parametrize(
+    ("box", "fault"),
+    [
+        ([0.8, 0.8, 0.2, 0.2], "[0.8, 0.8, 0.2, 0.2] has its second corner before its first"),
+        # as `-ANxUxvGASw_000010` of the published VGG-SS has it
+        ([0.65, 0.55, -2.9e16, -2.9e16], "reaches far outside of the image"),
+    ],
+)
+def test_a_box_that_marks_nothing_beside_a_good_one_is_noted(
+    vggss_folder: Path, box: Box, fault: str
+) -> None:
+    rewrite(vggss_folder, [GOOD, box])
     data = VGGSS(vggss_folder).check()
     assert (len(data.samples), data.problems) == (6, ())
     (note,) = data.notes
-    assert note.sample_id == "clip0_000010"
-    assert "of 2 boxes, [0.8, 0.8, 0.2, 0.2] has its second corner before its first" in note.detail
-
-
-def test_a_far_box_that_marks_nothing_beside_a_good_one_is_noted(vggss_folder: Path) -> None:
-    """As `-ANxUxvGASw_000010` of the published VGG-SS has it."""
-    rewrite(vggss_folder, [[0.65, 0.55, -2.9e16, -2.9e16], GOOD])
-    data = VGGSS(vggss_folder).check()
-    assert (len(data.samples), data.problems) == (6, ())
-    assert "reaches far outside of the image" in data.notes[0].detail
+    assert note.detail.startswith("clip0_000010: of 2 boxes, ")
+    assert fault in note.detail
 
 
 @pytest.mark.parametrize("beyond", [[-0.2, -0.01, 0.5, 0.5], [0.5, 0.5, 1.3, 1.001]])
@@ -102,17 +102,6 @@ def test_a_box_over_the_edge_is_clipped_without_a_word(vggss_folder: Path, beyon
     assert (len(data.samples), data.problems, data.notes) == (6, (), ())
 
 
-@st.composite
-def honest_boxes(draw: st.DrawFn) -> Box:
-    x0, y0 = (draw(st.floats(0, 0.9)) for _ in range(2))
-    return [x0, y0, draw(st.floats(x0 + 0.05, 1)), draw(st.floats(y0 + 0.05, 1))]
-
-
-@given(box=honest_boxes())
-def test_an_honest_box_is_none(box: Box) -> None:
-    assert box_fault(box) == ""
-
-
 @given(box=st.lists(st.floats(-3, 300), min_size=4, max_size=4))
 def test_what_is_no_fault_marks_something(box: Box) -> None:
     x0, y0, x1, y1 = (int(224 * min(max(value, 0), 1)) for value in box)
@@ -120,76 +109,45 @@ def test_what_is_no_fault_marks_something(box: Box) -> None:
         assert (x1 - x0) * (y1 - y0) >= LEAST_PIXELS
 
 
-def in_pixels(box: Box) -> Box:
-    return [value * side for value, side in zip(box, (640, 480, 640, 480), strict=True)]
-
-
-def as_size(box: Box) -> Box:
-    x0, y0, x1, y1 = box
-    return [x0, y0, x1 - x0, y1 - y0]
-
-
 TRUE: list[Box] = [
     [0.1, 0.2, 0.4, 0.5], [0.6, 0.5, 0.9, 0.95], [0.0, 0.0, 0.3, 0.9],
     [0.5, 0.1, 0.6, 0.2], [0.4, 0.4, 0.7, 0.6], [0.7, 0.02, 1.0, 0.3],
 ]  # fmt: skip
+SIZED = [[x0, y0, x1 - x0, y1 - y0] for x0, y0, x1, y1 in TRUE]
+EMPTY = "boxes are empty after clipping to the image"
+SIZED_CAUSE = f"4 of 6 {EMPTY}; are they x, y, width and height rather than two corners?"
+
+
+def scaled(factor: float) -> list[Box]:
+    return [[factor * value for value in box] for box in TRUE]
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("boxes", "unit", "cause"),
     [
-        (in_pixels, "6 of 6 boxes are empty after clipping to the image or reach far outside of it;"
-         " are they in pixels rather than fractions?"),
-        (as_size, "4 of 6 boxes are empty after clipping to the image; are they x,"
-         " y, width and height rather than two corners?"),
+        (scaled(640), "fractions", f"6 of 6 {EMPTY} or reach far outside of it; are they in pixels"
+         " rather than fractions?"),
+        (SIZED, "fractions", SIZED_CAUSE),
+        (scaled(1 / 224), "pixels", f"6 of 6 {EMPTY}; are they in fractions rather than pixels of"
+         " 224 x 224?"),
+        (scaled(4), "pixels", f"5 of 6 {EMPTY} or reach far outside of it; are they in pixels of"
+         " the image files rather than of 224 x 224?"),
+        (TRUE, "fractions", ""),
+        ([*TRUE, [0.8, 0.8, 0.2, 0.2]], "fractions", ""),  # one alone has no common cause
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("missing", ["error", "skip"])
-def test_the_cause_is_guessed(
-    vggss_folder: Path,
-    caplog: pytest.LogCaptureFixture,
-    change: Callable[[Box], Box],
-    message: str,
-    missing: Any,
-) -> None:
-    rewrite(vggss_folder, *([change(box)] for box in TRUE))
-    reader = VGGSS(vggss_folder, missing=missing)
-    if missing == "error" or change is in_pixels:
-        with pytest.raises(DataError, match=re.escape(message)):
-            reader.check()
-    else:
-        assert len(reader.check().samples) == 2
-        assert message in caplog.text
+def test_the_cause_is_guessed(boxes: list[Box], unit: str, cause: str) -> None:
+    assert guess_cause(boxes, unit) == cause
+
+
+def test_the_guess_is_said_once(vggss_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rewrite(vggss_folder, *([box] for box in SIZED))
+    with pytest.raises(DataError, match=re.escape(SIZED_CAUSE)):
+        VGGSS(vggss_folder).check()
+    for options, count in (({"missing": "skip"}, 2), ({"empty": "keep"}, 6)):
         caplog.clear()
-        assert len(VGGSS(vggss_folder, empty="keep").check().samples) == 6
-        assert caplog.text.count(message) == 1
-
-
-def test_a_cause_is_guessed_of_many_but_not_of_a_few() -> None:
-    assert guess_cause([[50, 60, 150, 200], [1, 2, 30, 40]], "fractions") == (
-        "2 of 2 boxes are empty after clipping to the image; are they in pixels rather than"
-        " fractions?"
-    )
-    assert guess_cause([*TRUE, [0.8, 0.8, 0.2, 0.2]], "fractions") == ""
-    assert guess_cause(TRUE, "fractions") == ""
-
-
-@pytest.mark.parametrize(
-    ("scale", "message"),
-    [
-        (1 / 224, "6 of 6 boxes are empty after clipping to the image; are they in"
-         " fractions rather than pixels of 224 x 224?"),
-        (1024 / 224, "are they in pixels of the image files rather than of 224 x 224?"),
-    ],
-)  # fmt: skip
-def test_is3_in_another_unit(is3_folder: Path, scale: float, message: str) -> None:
-    path = is3_folder / "IS3_annotation.json"
-    entries = json.loads(path.read_text())
-    for entry in entries:
-        entry["gt_box"] = [value * scale for value in entry["gt_box"]]
-    path.write_text(json.dumps(entries))
-    with pytest.raises(DataError, match=re.escape(message)):
-        IS3(is3_folder).check()
+        assert len(VGGSS(vggss_folder, **options).check().samples) == count  # type: ignore[arg-type]
+        assert caplog.text.count(SIZED_CAUSE) == 1
 
 
 def test_a_run_with_an_empty_ground_truth(vggss_folder: Path, tmp_path: Path) -> None:
@@ -205,4 +163,5 @@ def test_a_run_with_an_empty_ground_truth(vggss_folder: Path, tmp_path: Path) ->
     assert row["value"] == pytest.approx(1)
     text = (folder / "data_notes.csv").read_text()
     assert "empty ground truths,clip0_000010,clip0_000010: has no box" in text
+    assert read_provenance(folder / "records.parquet")["notes"] == {"empty ground truths": 1}
     assert not (folder / "left_out.csv").exists()

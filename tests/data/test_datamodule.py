@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.drawn import write_tone
-from tests.reference.spectrogram import log_spectrogram
 from vssl.audio import CenterWindow, MiddleWindow, SpanWindow, WholeClip, read_clip
 from vssl.data.datamodule import LocalizationDataModule, UnpaddedBatchSampler
 from vssl.data.dataset import AudioDataset, ImageDataset
@@ -32,7 +31,7 @@ SECOND = SpanWindow(seconds=1.0, start=0.0, stop=1.0)
 
 
 @given(
-    length=st.integers(1, 300),
+    length=st.integers(0, 300),
     world_size=st.integers(1, 9),
     batch_size=st.integers(1, 40),
     cuts=st.sets(st.integers(1, 299)),
@@ -49,7 +48,7 @@ def test_shares_partition_the_items(
         with pytest.raises(
             ValueError,
             match=f"at least one item per process, but got {length} items for {world_size} proc"
-            f".*trainer.devices={length} or fewer",
+            f".*trainer.devices={max(length, 1)} or fewer",
         ):
             UnpaddedBatchSampler(length, batch_size, rank=0, world_size=world_size)
         return
@@ -78,13 +77,6 @@ def test_shares_partition_the_items(
     wanted = data.draw(st.sets(st.integers(0, length - 1)))
     for share, some in zip(everything, batches(wanted=wanted), strict=True):
         assert some == ([b for b in share if wanted & set(b)] or share[-1:])
-
-
-def test_sampler_can_be_read_again_but_not_be_of_nothing() -> None:
-    sampler = UnpaddedBatchSampler(5, 2)
-    assert list(sampler) == list(sampler) == [[0, 1], [2, 3], [4]]
-    with pytest.raises(ValueError, match="at least one item per process, but got 0 items"):
-        UnpaddedBatchSampler(0, 2)
 
 
 @pytest.fixture
@@ -138,32 +130,12 @@ def flat(audio: list[list[AudioBatch]]) -> list[AudioBatch]:
     return [batch for together in audio for batch in together]
 
 
-def network_inputs(module: Made, audio: list[list[AudioBatch]]) -> dict[int, np.ndarray]:
-    """What each distinct input has become, by its index."""
-    found: dict[int, np.ndarray] = {}
-    for batch in flat(audio):
-        inputs = module.frontends[batch.frontend](batch.waveforms).numpy()
-        found |= dict(zip(batch.index.tolist(), inputs, strict=True))
-    return found
-
-
-def test_every_item_comes_once(samples: tuple[Sample, ...]) -> None:
-    module = make_module(samples)
-    audio, images = module.read()
-    distinct = len(module.plan.distinct)
-    # six positives, one silence, two noises; offscreen clips are positives
-    assert distinct == 9
-    assert torch.cat([batch.index for batch in flat(audio)]).tolist() == list(range(distinct))
-    assert [[len(batch.index) for batch in together] for together in audio] == [[5], [1], [1], [2]]
-    assert torch.cat([batch.index for batch in images]).tolist() == list(range(6))
-    assert [len(batch.index) for batch in images] == [4, 2]
-
-
 @pytest.mark.parametrize("truth", [False, True])
 def test_image_batches(samples: tuple[Sample, ...], truth: bool) -> None:
     other = PillowTransform(size=40, mean=(0.5, 0.4, 0.3), std=(1.0, 2.0, 3.0))
     module = make_module(samples, prior_transform=other, truth=truth)
     _, images = module.read()
+    assert [batch.index.tolist() for batch in images] == [[0, 1, 2, 3], [4, 5]]
     transform = ImageTransform(size=32)
     for batch in images:
         assert batch.prior_images is not None
@@ -182,34 +154,6 @@ def test_image_batches(samples: tuple[Sample, ...], truth: bool) -> None:
                 assert set(batch.pictured[row]) == pair
             else:
                 assert batch.sounding == batch.pictured == ()
-
-
-@pytest.mark.parametrize("apart", [False, True])
-def test_audio_index_leads_to_the_sound(samples: tuple[Sample, ...], apart: bool) -> None:
-    module = make_module(samples, apart=apart)
-    audio, images = module.read()
-    table = network_inputs(module, audio)
-    offscreen = {
-        (row["sample_id"], row["draw"]): row["audio_source_id"]
-        for row in module.plan.manifest.to_pylist()
-        if row["condition"] == "offscreen"
-    }
-    path_of = {s.sample_id: s.audio_path for s in samples}
-    for batch in images:
-        for row, sample_id in enumerate(batch.sample_ids):
-            for k, (condition, draw) in enumerate(batch.pairings):
-                found = table[int(batch.audio_index[row, k])][0]
-                if condition == "silence":
-                    assert (found == found[0, 0]).all()
-                    assert (found[0, 0] == 0) == apart
-                elif condition != "noise":
-                    source = offscreen.get((sample_id, draw)) if condition != POSITIVE else None
-                    clip = read_clip(path_of[source or sample_id]).samples[0, :16_000]
-                    expected = log_spectrogram(clip, 16_000)
-                    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
-    noises = [k for k, (condition, _) in enumerate(module.plan.pairings) if condition == "noise"]
-    first, second = (table[int(module.plan.index[0, k])] for k in noises)
-    assert np.abs(first - second).mean() > 0.01
 
 
 def test_threads_that_read_ahead_change_nothing(samples: tuple[Sample, ...]) -> None:
@@ -254,48 +198,37 @@ def test_errors_name_the_file_or_what_is_made(
         made.read()
 
 
-class TestMixedBatches:
+def test_every_input_comes_once_in_its_group(is3_folder: Path) -> None:
     """Front ends whose windows leave the clips' lengths, and clips of three lengths."""
-
-    @pytest.fixture
-    def samples(self, is3_folder: Path) -> tuple[Sample, ...]:
-        for n, path in enumerate(sorted((is3_folder / "audio_wav").glob("*.wav"))):
-            write_tone(path, hertz=300.0 * (1 + n), seconds=(0.5, 0.7, 1.5)[n % 3])
-        return IS3(is3_folder).check().samples
-
-    def test_every_input_comes_once_in_its_group(self, samples: tuple[Sample, ...]) -> None:
-        frontends: dict[str, FrontEnd] = {
-            POSITIVE: RawWaveform(WholeClip()),
-            "silence": LogSpectrogram(CenterWindow(seconds=0.6)),
-            # of one length with some positives, but of another front end
-            "noise": MelSpectrogram(SpanWindow(seconds=0.7, start=0.0, stop=0.7)),
-        }
-        module = make_module(samples, frontends=frontends)
-        audio, _ = module.read()
-        distinct = len(module.plan.distinct)
-        # six positives; silence and noise for each of three lengths, noise twice
-        assert distinct == 6 + 3 + 6
-        taken = [sorted(i for b in together for i in b.index.tolist()) for together in audio]
-        assert taken == [[*range(5)], [5], [6, 7, 8], [*range(9, 14)], [14]]
-        for together in audio:
-            self.check(module, samples, together)
-        groups = {(batch.frontend, batch.waveforms.shape[1]) for batch in flat(audio)}
-        assert groups == {
-            (POSITIVE, 8_000), (POSITIVE, 11_200), (POSITIVE, 24_000), ("silence", 9_600),
-            ("noise", 11_200),
-        }  # fmt: skip
-
-    def check(self, module: Made, samples: tuple[Sample, ...], together: list[AudioBatch]) -> None:
-        paths = {s.sample_id: s.audio_path for s in samples}
+    for n, path in enumerate(sorted((is3_folder / "audio_wav").glob("*.wav"))):
+        write_tone(path, hertz=300.0 * (1 + n), seconds=(0.5, 0.7, 1.5)[n % 3])
+    samples = IS3(is3_folder).check().samples
+    frontends: dict[str, FrontEnd] = {
+        POSITIVE: RawWaveform(WholeClip()),
+        "silence": LogSpectrogram(CenterWindow(seconds=0.6)),
+        # of one length with some positives, but of another front end
+        "noise": MelSpectrogram(SpanWindow(seconds=0.7, start=0.0, stop=0.7)),
+    }
+    module = make_module(samples, frontends=frontends)
+    audio, _ = module.read()
+    # six positives; silence and noise for each of three lengths, noise twice
+    assert len(module.plan.distinct) == 6 + 3 + 6
+    taken = [sorted(i for b in together for i in b.index.tolist()) for together in audio]
+    assert taken == [[*range(5)], [5], [6, 7, 8], [*range(9, 14)], [14]]
+    for together in audio:
         groups = [(batch.frontend, batch.waveforms.shape[1]) for batch in together]
         assert len(set(groups)) == len(groups), "one batch for each front end and length"
-        for batch in together:
-            assert batch.index.dtype == torch.int64
-            assert batch.waveforms.dtype == torch.float32
-            assert len(batch.index) == len(batch.waveforms) > 0
-            for index, waveform in zip(batch.index.tolist(), batch.waveforms, strict=True):
-                frontend, request = module.plan.distinct[index]
-                assert batch.frontend == frontend
-                condition = module.conditions[request.condition]
-                clip = condition.make(request, lambda source: read_clip(paths[source]))
-                np.testing.assert_array_equal(waveform, module.frontends[frontend].window(clip))
+    groups = [(batch.frontend, batch.waveforms.shape[1]) for batch in flat(audio)]
+    assert set(groups) == {
+        (POSITIVE, 8_000), (POSITIVE, 11_200), (POSITIVE, 24_000), ("silence", 9_600),
+        ("noise", 11_200),
+    }  # fmt: skip
+    paths = {s.sample_id: s.audio_path for s in samples}
+    for batch in flat(audio):
+        assert (batch.index.dtype, batch.waveforms.dtype) == (torch.int64, torch.float32)
+        for index, waveform in zip(batch.index.tolist(), batch.waveforms, strict=True):
+            frontend, request = module.plan.distinct[index]
+            assert batch.frontend == frontend
+            condition = module.conditions[request.condition]
+            clip = condition.make(request, lambda source: read_clip(paths[source]))
+            np.testing.assert_array_equal(waveform, module.frontends[frontend].window(clip))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import re
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,12 +15,11 @@ import pytest
 import soundfile
 
 from tests.helpers.drawn import write_tone
-from tests.helpers.running import FAST, HEARS, run, run_settings
+from tests.helpers.running import run_settings
 from vssl.config.build import check_data
 from vssl.core.errors import UsageError
 from vssl.data.base import DataError, DatasetReader
 from vssl.data.vggss import VGGSS
-from vssl.records.files import LEFT_OUT_FILE, RECORDS_FILE
 from vssl.types import Sample
 
 Damage = Callable[[Path], object]
@@ -122,14 +119,11 @@ FAULTS: list[tuple[Damage, str, str, str]] = [
     (lambda r: (r / "frames/clip0_000010.jpg").unlink(), "missing images", "no such file", ""),
     (lambda r: (r / "audio/clip0_000010.wav").unlink(), "missing audio files", "no such file", ""),
     (cut("audio/clip0_000010.wav", 0.5), "unreadable audio files", "is cut off", ""),
-    (cut("audio/clip0_000010.wav", 0), "unreadable audio files", "not readable as audio", ""),
     (cut("frames/clip0_000010.jpg", 0.5), "unreadable images", "not decodable as an image", ""),
-    (cut("frames/clip0_000010.jpg", 0), "unreadable images", "not readable as an image", ""),
     (change_first(bbox=...), "annotations that cannot be read", "entry 0: KeyError: 'bbox'", "#0"),
     (change_first(file=...), "annotations that cannot be read", "entry 0: KeyError: 'file'", "#0"),
     (change_first(bbox=[[0.1, 0.2, 0.3]]), "annotations that cannot be read", "ValueError", "#0"),
     (change_first(bbox=[0.1, 0.2, 0.3, 0.4]), "annotations that cannot be read", "TypeErr", "#0"),
-    (change_first(bbox=None), "annotations that cannot be read", "TypeError", "#0"),
     (change_first(bbox=[[0, 0, 1, float("nan")]]), "annotations that cannot be read", "NaN", "#0"),
     # str() would make the class "None" of a missing one, and "None" would sound offscreen
     (change_first(**{"class": None}), "annotations that cannot be read", "TypeError", "#0"),
@@ -249,59 +243,3 @@ def test_clips_too_short_for_the_model(
     assert names == dict.fromkeys(("clip1_000010", "clip2_000010"), "too short audio files")
     assert "2 too short audio files" in str(stopped.value)
     assert len(stopped.value.data.samples) == 4
-
-
-def odd_sounds(folder: Path) -> dict[str, bytes]:
-    """Sounds that some decoder has trouble with, by what is wrong with them."""
-    made: dict[str, bytes] = {}
-    for name, options in {
-        "GSM": {"format": "WAV", "subtype": "GSM610"},
-        "G721": {"format": "AU", "subtype": "G721_32"},
-        "FLAC": {"format": "FLAC"},
-        "MP3": {"format": "MP3"},
-        "float": {"format": "WAV", "subtype": "FLOAT"},
-    }.items():
-        soundfile.write(folder / "made", np.full(16_000, 0.1), 16_000, **options)
-        made[name] = (folder / "made").read_bytes()
-    flac = bytearray(made["FLAC"])
-    flac[21], flac[22:26] = flac[21] & 0xF0, bytes(4)
-    made["FLAC without a length"] = bytes(flac)
-    flac[22:26], flac[21] = b"\xff" * 4, flac[21] | 0xF
-    made["FLAC that says it has a year"] = bytes(flac)
-    made |= {f"half of {name}": content[: len(content) // 2] for name, content in made.items()}
-    return made
-
-
-def test_what_the_check_passes_the_run_can_read(vggss_folder: Path, tmp_path: Path) -> None:
-    """Of pictures that is tested where they are decoded."""
-    sounds = odd_sounds(tmp_path)
-    listed = []
-    for number, sound in enumerate(sounds.values()):
-        (vggss_folder / "audio" / f"odd{number}.wav").write_bytes(sound)
-        picture = (vggss_folder / "frames/clip0_000010.jpg").read_bytes()
-        (vggss_folder / "frames" / f"odd{number}.jpg").write_bytes(picture)
-        listed.append({**entries(vggss_folder)[0], "file": f"odd{number}"})
-    rewrite(vggss_folder, [*entries(vggss_folder), *listed])
-    found = run(
-        tmp_path / "run", *HEARS, "data=vggss", f"data.root={vggss_folder}", "data.missing=skip",
-        "negatives=[silence,offscreen]", "negatives.offscreen.draws=2", "cache=off", *FAST,
-    )  # fmt: skip
-    assert len(found)
-    whole = pd.read_parquet(tmp_path / "run" / RECORDS_FILE)["sample_id"].unique()
-    kept = {name for number, name in enumerate(sounds) if f"odd{number}" in whole}
-    assert kept == {"GSM", "G721", "FLAC", "MP3", "float", "FLAC without a length"}
-    left_out = (tmp_path / "run" / LEFT_OUT_FILE).read_text()
-    for number, name in enumerate(sounds):
-        assert (f",odd{number}," in left_out) == (name not in kept)
-
-
-def test_no_file_stays_open(vggss_folder: Path) -> None:
-    cut("frames/clip0_000010.jpg", 0.5)(vggss_folder)
-    cut("frames/clip1_000010.jpg", 0)(vggss_folder)
-    cut("audio/clip2_000010.wav", 0.5)(vggss_folder)
-    cut("audio/clip3_000010.wav", 0)(vggss_folder)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        VGGSS(vggss_folder, missing="skip").check()
-        gc.collect()
-    assert [str(w.message) for w in caught if w.category is ResourceWarning] == []

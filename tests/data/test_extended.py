@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from vssl.data.base import DataError
+from vssl.data.check import csv_rows
 from vssl.data.extended import ExtendedFlickr, ExtendedVGGSS
 
 PACK = Path("data", "extended")
@@ -31,8 +31,7 @@ def expected(shared: Path) -> Counts:
 @pytest.fixture(scope="module")
 def published(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an annotation file of the ids of the pairs, with invented boxes, no media."""
-    with (shared / PACK / "vggss_extended_classes.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(shared / PACK / "vggss_extended_classes.csv")
     classes = {row["video"]: row["video_class"] for row in rows}
     classes |= {row["audio"]: row["audio_class"] for row in rows}
     entries = [
@@ -57,8 +56,8 @@ class TestPublished:
         assert len(negatives) == known["rows"]
         assert len({sample.audio_path for sample in negatives}) == known["distinct_audios"]
         assert len({sample.image_group for sample in negatives}) == known["distinct_videos"]
-        with (shared / PACK / "vggss_extended_classes.csv").open(newline="") as file:
-            rows = {f"{row['video']}+{row['audio']}": row for row in csv.DictReader(file)}
+        table = csv_rows(shared / PACK / "vggss_extended_classes.csv")
+        rows = {f"{row['video']}+{row['audio']}": row for row in table}
         yes_no = {"": None, "0": "no", "1": "yes"}
         for sample in negatives:
             row = rows[sample.sample_id]
@@ -72,8 +71,7 @@ class TestPublished:
 
     def test_flickr(self, shared: Path, expected: Counts, tmp_path: Path) -> None:
         pairs = shared / PACK / "flickr_test_plus_silent.csv"
-        with pairs.open(newline="") as file:
-            ids = [row["video"] for row in csv.DictReader(file)]
+        ids = [row["video"] for row in csv_rows(pairs)]
         (tmp_path / "flickr_test.csv").write_text("".join(f"{name},1\n" for name in ids))
         (tmp_path / "Annotations").mkdir()
         for name in ids:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import torch
 
-from vssl.data.loader import BatchLoader, BatchReader
+from vssl.data.loader import BatchLoader
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -75,12 +73,3 @@ def test_a_loader_that_is_left_early_begins_anew() -> None:
         break
     assert list(loader) == list(range(0, 90, 10))
     wait_until(lambda: before.issuperset(threading.enumerate()))  # some may end
-
-
-@pytest.mark.parametrize("threads", [None, 1, 4])
-def test_items_of_a_batch_keep_their_places(threads: int | None) -> None:
-    reader = BatchReader()
-    reader.threads = None if threads is None else ThreadPoolExecutor(threads)
-    rows = reader.read_all(lambda place: torch.full((2,), float(place)), range(9))
-    assert torch.equal(reader.stacked(rows), torch.arange(9.0)[:, None].expand(-1, 2))
-    assert torch.equal(reader.stacked(rows[:1]), torch.zeros(1, 2))

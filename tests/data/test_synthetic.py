@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from PIL import Image
@@ -23,14 +21,14 @@ from tests.reference.synthetic import FILE, differences, measure
 from vssl.config.build import build_reader
 from vssl.config.compose import run_folder
 from vssl.config.settings import RunSettings
-from vssl.data.base import DataError
+from vssl.core.errors import UsageError
 from vssl.data.embedded import Synthetic
 from vssl.data.is3 import IS3
 from vssl.data.synthetic import generate as synthetic
 from vssl.data.synthetic import scenes as synthetic_scenes
 from vssl.data.synthetic.backgrounds import BACKGROUNDS, draw_background
 from vssl.data.synthetic.generate import SceneSet
-from vssl.data.synthetic.scenes import CLASSES, KINDS, generator_of
+from vssl.data.synthetic.scenes import CLASSES, KINDS
 from vssl.data.synthetic.sounds import VOICES, synthesize
 from vssl.data.synthetic.variants import DIFFICULTIES, SPLITS
 from vssl.runs.audit import saved_config
@@ -150,17 +148,15 @@ def test_an_interrupted_generation_leaves_nothing(
         ({"scenes": 0}, "`data.scenes` to be a whole number from 1 to 4294967295, but got 0"),
         ({"scenes": 2.5}, "`data.scenes` to be a whole number .*, but got 2.5"),
         ({"seed": -1}, "`data.seed` to be a whole number from 0 to 4294967295, but got -1"),
-        ({"seed": 2**32}, "`data.seed` to be a whole number .*, but got 4294967296"),
         ({"split": "valid"}, "one of test, validation, train, but got `valid`. Did you mean"),
         ({"difficulty": "hard"}, "one of easy, two_sources, overlap, same_class_pair, but got"),
         ({"snr": "loud"}, "`data.snr` to be null .* decibels from -40 to 60, but got 'loud'"),
-        ({"snr": 61}, "but got 61"),
         ({"snr": float("nan")}, "but got nan"),
         ({"snr": True}, "but got True"),
     ],
 )
 def test_impossible_requests(wrong: dict[str, Any], message: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UsageError, match=message):
         synthetic.ensure(tmp_path / "new", **wrong)
     assert not (tmp_path / "new").exists()
 
@@ -185,18 +181,6 @@ def test_splits_and_seeds_have_nothing_in_common(tmp_path: Path) -> None:
         assert (len(set(pictures)), len(set(sounds))) == (1, 2), "a picture for two sounds"
         digests += {*pictures, *sounds}
     assert len(set(digests)) == len(digests)
-
-
-WHOLE = st.integers(0, 20) | st.integers(0, 2**32 - 1)
-KEYS = st.tuples(WHOLE, WHOLE, st.integers(0, 20), st.sampled_from(SPLITS))
-
-
-@given(first=KEYS, second=KEYS)
-def test_no_two_parts_share_random_numbers(
-    first: tuple[int, int, int, str], second: tuple[int, int, int, str]
-) -> None:
-    drawn = [generator_of(*keys).integers(2**63, size=4).tolist() for keys in (first, second)]
-    assert (drawn[0] == drawn[1]) is (first == second)
 
 
 @pytest.mark.parametrize("difficulty", DIFFICULTIES)
@@ -354,7 +338,7 @@ def test_a_saved_configuration_has_its_name() -> None:
 def test_a_wrong_key_is_one_error() -> None:
     config = composed("data.difficulty=overlap", "data.split=tests", "data.snr=loud")
     assert config.data.name == "synthetic_overlap_tests_snrloud"
-    with pytest.raises(DataError, match=r"`data.split` to be one of .* Did you mean `test`"):
+    with pytest.raises(UsageError, match=r"`data.split` to be one of .* Did you mean `test`"):
         build_reader(RunSettings.unchecked(config).data)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
 from pathlib import Path
@@ -13,6 +12,7 @@ from tests.helpers.running import run_settings
 from vssl.core.errors import UsageError
 from vssl.core.hashing import file_sha256
 from vssl.data import vggss
+from vssl.data.check import csv_rows
 from vssl.data.vggsounder import VGGSounder, read_vggsounder
 from vssl.data.vggss import VGGSS
 
@@ -39,11 +39,10 @@ def flags_file(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def published(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an annotation file of the flags' ids, with invented boxes and no media."""
-    with (shared / FLAGS / "vggss_flags.csv").open(newline="") as file:
-        entries = [
-            {"file": row["file"], "class": row["class"], "bbox": [[0, 0, 1, 1]]}
-            for row in csv.DictReader(file)
-        ]
+    entries = [
+        {"file": row["file"], "class": row["class"], "bbox": [[0, 0, 1, 1]]}
+        for row in csv_rows(shared / FLAGS / "vggss_flags.csv")
+    ]
     root = tmp_path_factory.mktemp("vggss")
     (root / "vggss.json").write_text(json.dumps(entries))
     return root
@@ -62,8 +61,7 @@ class TestPublished:
     def test_every_flag_of_every_sample(self, shared: Path, published: Path) -> None:
         found = {s.sample_id: dict(s.flags) for s in VGGSS(published, flags="").listed()}
         truth = {"": None, "0": "no", "1": "yes"}
-        with (shared / FLAGS / "vggss_flags.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = csv_rows(shared / FLAGS / "vggss_flags.csv")
         assert found.keys() == {row["file"] for row in rows}
         for row in rows:
             flags = found[row["file"]]
@@ -123,7 +121,6 @@ class TestDrawn:
     @pytest.mark.parametrize(
         ("text", "words"),
         [
-            (None, "no such file"),
             ("video_id,label,modality\nclip0_000010,dog,AV\n", "lacks the columns background_mu"),
             (HEADER + "clip0_000010,dog,AV,1,False,False\n", "background_music to be True or Fa"),
             (
@@ -135,11 +132,9 @@ class TestDrawn:
         ],
     )
     def test_files_that_are_none(
-        self, vggss_folder: Path, flags_file: Path, text: str | None, words: str
+        self, vggss_folder: Path, flags_file: Path, text: str, words: str
     ) -> None:
-        flags_file.unlink()
-        if text is not None:
-            flags_file.write_text(text)
+        flags_file.write_text(text)
         with pytest.raises(UsageError, match=words) as error:
             VGGSS(vggss_folder, flags=flags_file).check()
         assert "data.flags" in str(error.value)

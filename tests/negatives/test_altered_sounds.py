@@ -34,7 +34,6 @@ from vssl.negatives.gain import levels as gain_levels
 from vssl.negatives.mixed import Mixed
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.reversed import Reversed
 from vssl.negatives.silence import Silence
 from vssl.negatives.swapped import Swapped
 from vssl.types import POSITIVE, AudioClip, AudioRequest, Sample
@@ -69,14 +68,17 @@ def decibels(waveform: npt.NDArray[Any]) -> float:
 
 
 class TestColours:
-    @pytest.mark.parametrize("colour", COLOURS)
-    def test_spectrum_falls_by_octaves(self, colour: Colour) -> None:
-        noise = coloured_noise(np.random.default_rng(1), 100 * 16_000, colour)
-        frequency, power = scipy.signal.welch(noise, 16_000, nperseg=16_000)
-        lows = 2 ** np.arange(np.log2(60), np.log2(4000), 1.0)
-        octaves = [(low, min(2 * low, 4000), 0.5) for low in lows]
+    @pytest.mark.parametrize(
+        ("colour", "rate"),
+        [*((colour, 16_000) for colour in COLOURS), ("pink", 11_025), ("brown", 22_050)],
+    )
+    def test_spectrum_falls_by_octaves(self, colour: Colour, rate: int) -> None:
+        noise = coloured_noise(np.random.default_rng(1), 100 * rate, colour, rate)
+        frequency, power = scipy.signal.welch(noise, rate, nperseg=rate)
+        lows = 2 ** np.arange(np.log2(60), np.log2(rate / 4), 1.0)
+        octaves = [(low, min(2 * low, rate / 4), 0.5) for low in lows]
         # each octave for itself too, so that no bend hides in a fitted line
-        for low, high, tolerance in (*octaves, (60, 4000, 0.1)):
+        for low, high, tolerance in (*octaves, (60, rate / 4, 0.1)):
             band = (frequency >= low) & (frequency <= high)
             slope, _ = np.polyfit(np.log2(frequency[band]), 10 * np.log10(power[band]), 1)
             assert slope == pytest.approx(SLOPES[colour], abs=tolerance), low
@@ -180,13 +182,6 @@ class TestMixed:
     def test_nothing_is_clipped(self) -> None:
         assert np.abs(made(Mixed(snr=-30), clip_of(level=0.5))).max() > 10
 
-    def test_draws_and_seeds_differ_and_samples_share_them(self) -> None:
-        condition, clip = Mixed(draws=2), clip_of()
-        usual = made(condition, clip)
-        np.testing.assert_array_equal(made(condition, clip, make_sample("b", "cat")), usual)
-        assert (made(condition, clip, draw=1) != usual).any()
-        assert (made(condition, clip, seed=1) != usual).any()
-
     def test_digital_silence_stays_silent_and_is_said_once(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -203,18 +198,13 @@ class TestMixed:
     ("kind", "options", "message"),
     [
         (Noise, {"level": 1.0, "dbfs": -20}, "level and dbfs are given.*one of level"),
-        (Noise, {"dbfs": -20, "snr": 0}, "negatives.noise: dbfs and snr are given"),
-        (Noise, {"level": 1, "dbfs": 0, "snr": 0}, "level and dbfs and snr are given"),
         (Noise, {"snr": float("inf")}, "`negatives.noise.snr` to be a finite number, but got inf"),
         (Noise, {"dbfs": "loud"}, "`negatives.noise.dbfs` to be a finite number, but got 'loud'"),
-        (Noise, {"level": float("nan")}, "`negatives.noise.level` to be a finite number"),
         (Noise, {"level": 0}, "`negatives.noise.level` to be greater than 0"),
         (Noise, {"per": "image"}, "`negatives.noise.per` to be one of draw, sample"),
         (Noise, {"colour": "blue"}, "`negatives.noise.colour` to be one of white, pink, brown"),
         (Noise, {"colour": "pink", "file": "x.npy"}, "noise.colour=pink: .*leave one of"),
-        (Noise, {"snr": 0, "over": "model"}, "noise.over` to be one of window, clip"),
         (Mixed, {"over": "model"}, "mixed.over` to be one of window, clip"),
-        (Mixed, {"snr": None}, "`negatives.mixed.snr` to be a finite number, but got None"),
         (Mixed, {"colour": "grey"}, "`negatives.mixed.colour` to be one of white, pink, brown"),
         *(
             (kind, {"draws": draws}, f"`draws` to be at least 1, but got {draws}")
@@ -290,15 +280,6 @@ class TestHeardRatio:
         condition.hear(*(HEARD["lvs"][0],) * 2)
         np.testing.assert_array_equal(made(condition, AudioClip(samples)), samples)
         assert "negatives.mixed.snr: the clip of a is digital silence" in caplog.text
-
-
-class TestReversed:
-    @given(channels=st.integers(1, 2), length=st.integers(1, 50))
-    def test_twice_is_the_clip(self, channels: int, length: int) -> None:
-        clip = clip_of(channels=channels, length=length)
-        once = made(Reversed(), clip)
-        np.testing.assert_array_equal(once[:, 0], clip.samples[:, -1])
-        np.testing.assert_array_equal(made(Reversed(), AudioClip(once)), clip.samples)
 
 
 class TestGain:

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,10 +22,7 @@ from vssl.core.randomness import generator_for
 from vssl.negatives.base import Positive
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
-from vssl.negatives.silence import Silence
-from vssl.types import AudioClip, AudioRequest, Sample
-
-keys = st.lists(st.one_of(st.integers(0, 5), st.sampled_from(["a", "b", "1"])), max_size=4)
+from vssl.types import AudioClip, Sample
 
 # five classes of very different size
 SAMPLES = [
@@ -44,19 +40,13 @@ def requests(condition: Noise | Offscreen, samples: list[Sample], seed: int = 0)
     }
 
 
-class TestGenerator:
-    @given(first=keys, second=keys)
-    def test_equal_keys_and_only_they_give_equal_draws(self, first: list, second: list) -> None:
-        draws = [generator_for(*k).integers(2**62, size=2).tolist() for k in (first, second)]
-        assert (draws[0] == draws[1]) == (first == second)
-
-    def test_draws_are_the_same_on_every_machine(self) -> None:
-        # fixed numbers: a change of the generator changes every recorded run
-        digest = hashlib.sha256(b"(0, 'dog', 'offscreen', 3)").digest()
-        words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)]
-        expected = np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
-        found = generator_for(0, "dog", "offscreen", 3)
-        assert found.integers(10**9, size=5).tolist() == expected.integers(10**9, size=5).tolist()
+def test_draws_are_the_same_on_every_machine() -> None:
+    # fixed numbers: a change of the generator changes every recorded run
+    digest = hashlib.sha256(b"(0, 'dog', 'offscreen', 3)").digest()
+    words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)]
+    expected = np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
+    found = generator_for(0, "dog", "offscreen", 3)
+    assert found.integers(10**9, size=5).tolist() == expected.integers(10**9, size=5).tolist()
 
 
 class TestOffscreen:
@@ -166,20 +156,6 @@ class TestLabels:
         assert missing > 0
         assert f"lacks {missing} of {len(samples)} samples, for which the classes" in caplog.text
 
-    def test_by_hand(self, tmp_path: Path) -> None:
-        # heard in train1: dog; only seen in rain0: dog; a sample that the table lacks: cat0
-        rows = ["dog0,dog,AV", "train1,dog,A", "train1,train,AV", "rain0,dog,V", "bell0,bell,AV"]
-        condition = self.condition(tmp_path, *rows, draws=300)
-        condition.prepare(SAMPLES)
-        chosen = {
-            name: {r.source_id for r in requests(condition, [make_sample(name, kind)]).values()}
-            for name, kind in (("dog0", "dog"), ("rain0", "rain"), ("cat0", "cat"))
-        }
-        everything = {s.sample_id for s in SAMPLES}
-        assert chosen["dog0"] == everything - {"dog0", "train1"}
-        assert chosen["rain0"] == {n for n in everything - {"dog0", "train1"} if n[:4] != "rain"}
-        assert chosen["cat0"] == everything - {"cat0"}
-
     def test_an_image_for_which_nothing_is_left(self, tmp_path: Path) -> None:
         samples = [make_sample(name, name) for name in ("dog", "bell", "train")]
         condition = self.condition(tmp_path, "dog,speech,V", "bell,speech,A", "train,speech,AV")
@@ -255,19 +231,10 @@ class TestNoise:
         every = {r for seed in (0, 1) for r in requests(condition, SAMPLES, seed).values()}
         assert len(every) == len(rows), "one waveform for all samples and seeds"
 
-    def test_from_wav(self, tmp_path: Path) -> None:
-        both = np.random.default_rng(0).uniform(-1, 1, (50, 2))
-        soundfile.write(tmp_path / "bank.wav", both, 16_000, subtype="FLOAT")
-        condition = Noise(file=str(tmp_path / "bank.wav"))
-        assert condition.draws == 1
-        found = make_noise(condition, length=120).samples
-        np.testing.assert_allclose(found, [np.resize(both.mean(axis=1), 120)], atol=1e-6)
-
     @pytest.mark.parametrize(
         ("content", "message"),
         [
             (np.zeros((2, 3, 4)), r"expected noise as \[T\] or \[draws, T\] numbers.*\[2, 3, 4\]"),
-            (np.zeros(0), r"expected noise as \[T\] or \[draws, T\] numbers"),
             (np.array(["a", "b"]), r"expected noise as \[T\] or \[draws, T\] numbers, but got <U1"),
             (np.array([1j, 2]), r"expected noise as \[T\] or \[draws, T\] numbers"),
             (np.array([1.0, np.nan]), "holds NaN or infinite values"),
@@ -287,23 +254,3 @@ class TestNoise:
             np.save(path, content, allow_pickle=True)
         with pytest.raises(UsageError, match=f"^{re.escape(str(path))}: {message}"):
             Noise(file=str(path))
-
-
-def test_silence_is_zeros_of_the_clips_length() -> None:
-    condition = Silence()
-    assert condition.draws == 1
-    made = {condition.request(s, draw=0, seed=7, length=33) for s in SAMPLES}
-    assert made == {AudioRequest("silence", length=33)}
-    clip = condition.make(made.pop(), unheard)
-    assert clip.samples.dtype == np.float32
-    np.testing.assert_array_equal(clip.samples, np.zeros((1, 33)))
-
-
-@pytest.mark.parametrize("condition", [Positive(), Offscreen()])
-def test_files_are_heard_as_they_are(condition: Positive | Offscreen) -> None:
-    clips = {s.sample_id: AudioClip(np.full((1, 5), n, np.float32)) for n, s in enumerate(SAMPLES)}
-    condition.prepare(SAMPLES)
-    request = condition.request(SAMPLES[3], draw=0, seed=0, length=99)
-    assert condition.make(request, clips.__getitem__) is clips[request.source_id]
-    if isinstance(condition, Positive):
-        assert request.source_id == SAMPLES[3].sample_id

@@ -119,11 +119,7 @@ def opened_sound(path: Path) -> Iterator[SoundStream]:
     with opened_media(path) as container:
         if not container.streams.audio:
             raise no_sound(path)
-        frames = decoded_frames(container, container.streams.audio[0], path)
-        first = next(frames, None)
-        if first is None:
-            raise VideoFileError(f"{path}: its sound holds no samples.")
-        begin = 0.0 if first.pts is None else float(first.pts * first.time_base)
+        first, frames, begin = _begun(container, path)
         yield SoundStream(
             begin,
             (container.duration or 0) / av.time_base,
@@ -131,8 +127,18 @@ def opened_sound(path: Path) -> Iterator[SoundStream]:
             container.streams.audio[0].codec_context.name,
             first.layout.name,
             first.layout.nb_channels,
-            _in_time(chain([first], frames), begin, path),
+            _in_time(frames, begin, path),
         )
+
+
+def _begun(container: InputContainer, path: Path) -> tuple[Any, Iterator[Any], float]:
+    """First frame of an open file's sound, all frames, and the time of the first in seconds."""
+    frames = decoded_frames(container, container.streams.audio[0], path)
+    first = next(frames, None)
+    if first is None:
+        raise VideoFileError(f"{path}: its sound holds no samples.")
+    begin = 0.0 if first.pts is None else float(first.pts * first.time_base)
+    return first, chain([first], frames), begin
 
 
 class MonoSound(NamedTuple):
@@ -155,18 +161,15 @@ def read_mono(path: Path) -> MonoSound:
         if not container.streams.audio:
             raise VideoFileError(f"{path}: has no sound.")
         resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE)
-        frames = decoded_frames(container, container.streams.audio[0], path)
+        _, frames, begin = _begun(container, path)
         parts: list[npt.NDArray[Any]] = [np.empty((1, 0), np.int16)]
-        begin = None
         with decoding(path, VideoFileError, "its sound cannot be resampled"):
             for frame in chain(frames, [None]):
-                if begin is None and frame is not None:
-                    begin = 0.0 if frame.pts is None else float(frame.pts * frame.time_base)
                 parts += [each.to_ndarray() for each in resampler.resample(frame)]
     samples: npt.NDArray[np.int16] = np.concatenate(parts, axis=1)[0]
     if not len(samples):
         raise VideoFileError(f"{path}: its sound holds no samples.")
-    return MonoSound(samples, begin or 0.0)
+    return MonoSound(samples, begin)
 
 
 def no_sound(path: Path) -> VideoFileError:

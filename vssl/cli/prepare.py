@@ -42,9 +42,8 @@ def main(config: DictConfig) -> None:
     rule = prepare.rule_of(config.frame, config.sound, slot=slot, suffix=suffix)
     work = {"force": config.force, "workers": config.workers}
     if own:
-        table = prepare.find_table(root, config.data.annotation)
-        skip = config.data.missing == "skip"
-        prepare.prepare_folder(root, videos, rule, table=table, skip=skip, **work)
+        work |= {"annotation": config.data.annotation, "skip": config.data.missing == "skip"}
+        prepare.prepare_folder(root, videos, rule, **work)
         return
     group = {**config.data}
     if "annotation" in group:

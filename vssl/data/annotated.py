@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from vssl.types import Mask
 
 
 @dataclass(slots=True)
@@ -24,11 +27,21 @@ class Annotated:
     image: str  # name of the picture's file, as written there
     audio: str = ""  # likewise; empty if the picture's name tells it
     group: str = ""  # pictures of one group are one picture; empty for the picture alone
-    size: tuple[int, int] | None = None  # stated width and height of the picture, in pixels
+    size: tuple[int, int] | None = None  # width and height of the picture in pixels, as stated
     categories: list[str] = field(default_factory=list)  # what sounds, each once
-    annotators: int = 1  # how many people looked at it
+    annotators: set[str] = field(default_factory=set)  # who looked at it, where that is told
     regions: list[Region] = field(default_factory=list)  # objects that sound
     faults: list[str] = field(default_factory=list)  # what cannot be read, with its place
+
+    # what the reader finds
+    image_path: Path = Path()
+    audio_path: Path = Path()
+    picture: str = ""  # name of the picture
+    sample_id: str = ""
+    boxes: list[list[float]] = field(default_factory=list)
+    """Two corners each, in fractions of the picture, not clipped."""
+    masks: list[Mask] = field(default_factory=list)
+    weight: float = 1.0  # of each box and mask
 
 
 @dataclass(slots=True)
@@ -40,5 +53,6 @@ class Content:
     has_boxes: bool
     has_masks: bool  # whether every object has an outline or mask
     of_masks: bool  # whether it is the place of masks, so that none are sought in a folder
+    is_coco: bool = False  # whether boxes and outlines are in pixels whatever `data.boxes` says
     has_sizes: bool = False  # whether boxes were written as corner, width and height
     has_annotators: bool = False  # whether it tells its annotators apart

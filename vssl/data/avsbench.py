@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 from vssl.core.checks import check_choice
 from vssl.data.base import DataError, DatasetReader, text_of
@@ -20,13 +20,6 @@ from vssl.data.mask_files import truth_masks
 from vssl.types import EVALUATION_SIZE, Box, Mask, Sample
 
 Truth = Literal["masks", "boxes"]
-
-
-class _Layout(NamedTuple):
-    """Where the files of one kind are, and how many parts of a path name one below the folder."""
-
-    folder: str
-    depth: int
 
 
 class SegmentedFrames(DatasetReader):
@@ -48,12 +41,17 @@ class SegmentedFrames(DatasetReader):
     box_unit = "pixels"
     has_tiny_objects = True
     table: ClassVar[str] = ""
-    """Their authors' table of videos, if they have one."""
+    """Their authors' table of videos of five frames, if they have one."""
+    columns: ClassVar[tuple[str, ...]] = ()
+    """Its columns that `names_of` needs."""
     boxes_are_called: ClassVar[str] = "box"
     """In the names of SSLalignment's lists."""
-    images: ClassVar[_Layout]
-    sounds: ClassVar[_Layout]
-    masks: ClassVar[_Layout]
+    home: ClassVar[str]
+    """Folder of all files but lists and tables."""
+    folders: ClassVar[tuple[str, str, str]]
+    """Those of images, sounds and masks in it."""
+    depth: ClassVar[int]
+    """Parts of a path that name an image or a mask below its folder; of a sound one less."""
     image_pattern: ClassVar[str]
     """Names of images below their folder, with the groups `group` and `category`."""
     image_layout: ClassVar[str]
@@ -71,14 +69,15 @@ class SegmentedFrames(DatasetReader):
         **options: Any,
     ) -> None:
         check_choice(truth, ("masks", "boxes"), name="data.truth")
+        images, sounds, masks = (f"{self.home}/{folder}" for folder in self.folders)
         super().__init__(
             root,
-            image_folder=image_folder or self.images.folder,
-            audio_folder=audio_folder or self.sounds.folder,
+            image_folder=image_folder or images,
+            audio_folder=audio_folder or sounds,
             empty=empty,
             **options,
         )
-        self.mask_folder = self.root / (mask_folder or self.masks.folder)
+        self.mask_folder = self.root / (mask_folder or masks)
         self.truth = truth
         listed = type(self).name.removeprefix("avsbench_")
         listed += "_seg.json" if truth == "masks" else f"_{self.boxes_are_called}.json"
@@ -91,7 +90,7 @@ class SegmentedFrames(DatasetReader):
         if path.suffix.lower() == ".csv":
             entries = self.frames_of(path, entries)
         image, truth = str(entries[0].get("image")), entries[0].get("gt_box")
-        if not re.fullmatch(self.image_pattern, _last(image, self.images.depth)):
+        if not re.fullmatch(self.image_pattern, _last(image, self.depth)):
             raise DataError(
                 f"{path}: names the image {image}, which does not end as {self.name}'s do:"
                 f" {self.image_layout}. Is it the list of another test set?"
@@ -110,20 +109,39 @@ class SegmentedFrames(DatasetReader):
         return path, entries
 
     def frames_of(self, path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return an entry for each frame of a table of videos."""
-        raise DataError(f"{path}: {self.name} is read from a JSON list, not from a table.")
+        """Return the entries of five frames for each test video of a table."""
+        if not self.table:
+            raise DataError(f"{path}: {self.name} is read from a JSON list, not from a table.")
+        if not {"split", *self.columns} <= set(rows[0]):
+            raise DataError(
+                f"{path}: has the columns {', '.join(map(str, rows[0]))}, but"
+                f" {', '.join((*self.columns, 'split'))} are needed. Is it the table of another"
+                " test set?"
+            )
+        chosen = [self.names_of(row) for row in rows if row["split"] == "test"]
+        if not chosen:
+            raise DataError(f"{path}: lists no video with the split test.")
+        return [
+            {"image": f"{image}_{n}.png", "audio": audio, "gt_box": f"{mask}_{n}.png"}
+            for audio, image, mask in chosen
+            for n in range(1, 6)
+        ]
+
+    def names_of(self, row: dict[str, Any]) -> tuple[str, str, str]:
+        """Name the sound of a video of the table, and its frames and masks before their numbers."""
+        raise NotImplementedError
 
     def parse(self, entry: dict[str, Any]) -> Sample:
         """Read one entry, and its mask."""
-        image = _last(text_of(entry, "image"), self.images.depth)
-        audio = _last(text_of(entry, "audio"), self.sounds.depth)
+        image = _last(text_of(entry, "image"), self.depth)
+        audio = _last(text_of(entry, "audio"), max(1, self.depth - 1))
         name = re.fullmatch(self.image_pattern, image)
         if name is None:
             raise ValueError(f"`{image}` is not {self.image_layout}")
         boxes: tuple[Box, ...] = ()
         masks: tuple[Mask, ...] = ()
         if self.truth == "masks":
-            path = self.mask_folder / _last(text_of(entry, "gt_box"), self.masks.depth)
+            path = self.mask_folder / _last(text_of(entry, "gt_box"), self.depth)
             masks = truth_masks(path)
             self.truth_files.add(path)
         else:
@@ -164,20 +182,18 @@ class AVSBenchS4(SegmentedFrames):
     expected_count = 3700
     citation = "Zhou et al., Audio-Visual Segmentation, ECCV 2022"
     table = "Single-source/s4_meta_data.csv"
-    images = _Layout("Single-source/s4_data/visual_frames/test", depth=3)
-    sounds = _Layout("Single-source/s4_data/audio_wav/test", depth=2)
-    masks = _Layout("Single-source/s4_data/gt_masks/test", depth=3)
+    columns = ("name", "category")
+    home = "Single-source/s4_data"
+    folders = ("visual_frames/test", "audio_wav/test", "gt_masks/test")
+    depth = 3
     image_pattern = r"(?P<group>(?P<category>[^/]+)/([^/]+)/\3_\d+)\.png"
     image_layout = "<category>/<video>/<video>_<1 to 5>.png"
 
-    def frames_of(self, path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return five entries for each test video of `name,start,category,split`."""
-        entries = []
-        for row in _test_rows(path, rows, "name", "category"):
-            folder = f"{row['category']}/{row['name']}"
-            frame = f"{folder}/{row['name']}"
-            entries += _frames(f"{folder}.wav", image=frame, mask=frame)
-        return entries
+    def names_of(self, row: dict[str, Any]) -> tuple[str, str, str]:
+        """Name the files of a video of `name,start,category,split`."""
+        sound = f"{row['category']}/{row['name']}"
+        frame = f"{sound}/{row['name']}"
+        return f"{sound}.wav", frame, frame
 
 
 class AVSBenchMS3(SegmentedFrames):
@@ -191,20 +207,17 @@ class AVSBenchMS3(SegmentedFrames):
     expected_count = 320
     citation = "Zhou et al., Audio-Visual Segmentation, ECCV 2022"
     table = "Multi-sources/ms3_meta_data.csv"
-    images = _Layout("Multi-sources/ms3_data/visual_frames", depth=2)
-    sounds = _Layout("Multi-sources/ms3_data/audio_wav/test", depth=1)
-    masks = _Layout("Multi-sources/ms3_data/gt_masks/test", depth=2)
+    columns = ("video_id",)
+    home = "Multi-sources/ms3_data"
+    folders = ("visual_frames", "audio_wav/test", "gt_masks/test")
+    depth = 2
     image_pattern = r"(?P<group>((?P<category>[^/]{1,11})[^/]*)/\2\.mp4_\d+)\.png"
     image_layout = "<video>/<video>.mp4_<1 to 5>.png"
 
-    def frames_of(self, path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return five entries for each test video of `video_id,split`."""
-        entries = []
-        for row in _test_rows(path, rows, "video_id"):
-            video = row["video_id"]
-            frame = f"{video}/{video}"
-            entries += _frames(f"{video}.wav", image=f"{frame}.mp4", mask=frame)
-        return entries
+    def names_of(self, row: dict[str, Any]) -> tuple[str, str, str]:
+        """Name the files of a video of `video_id,split`."""
+        video = row["video_id"]
+        return f"{video}.wav", f"{video}/{video}.mp4", f"{video}/{video}"
 
 
 class _VPO(SegmentedFrames):
@@ -215,6 +228,8 @@ class _VPO(SegmentedFrames):
     """
 
     citation = "Chen et al., Unraveling Instance Associations, CVPR 2024"
+    folders = ("visual_frames", "audio_wav", "gray_masks")
+    depth = 1
     image_pattern = r"(?P<category>(?P<group>\d+)_\d+)\.jpg"
     image_layout = "<COCO number>_<annotation>.jpg"
     boxes_are_called = "bbox"
@@ -225,9 +240,7 @@ class VPOSS(_VPO):
 
     name = "vpo_ss"
     expected_count = 890
-    images = _Layout("SSL_COCO/COCO_AV/visual_frames", depth=1)
-    sounds = _Layout("SSL_COCO/COCO_AV/audio_wav", depth=1)
-    masks = _Layout("SSL_COCO/COCO_AV/gray_masks", depth=1)
+    home = "SSL_COCO/COCO_AV"
 
 
 class VPOMS(_VPO):
@@ -235,9 +248,7 @@ class VPOMS(_VPO):
 
     name = "vpo_ms"
     expected_count = 2157
-    images = _Layout("SSL_COCO/COCO_AV_MS/visual_frames", depth=1)
-    sounds = _Layout("SSL_COCO/COCO_AV_MS/audio_wav", depth=1)
-    masks = _Layout("SSL_COCO/COCO_AV_MS/gray_masks", depth=1)
+    home = "SSL_COCO/COCO_AV_MS"
 
 
 def _last(path: str, parts: int) -> str:
@@ -249,24 +260,3 @@ def _box_of(entry: dict[str, Any]) -> list[list[float]]:
     """An entry's box; none where all of it is zero."""
     box = [float(value) for value in entry["gt_box"]]
     return [box] if any(box) else []
-
-
-def _test_rows(path: Path, rows: list[dict[str, Any]], *columns: str) -> list[dict[str, str]]:
-    """Rows of the test split, which have texts in these columns."""
-    if not {"split", *columns} <= set(rows[0]):
-        raise DataError(
-            f"{path}: has the columns {', '.join(map(str, rows[0]))}, but"
-            f" {', '.join((*columns, 'split'))} are needed. Is it the table of another test set?"
-        )
-    chosen = [row for row in rows if row["split"] == "test"]
-    if not chosen:
-        raise DataError(f"{path}: lists no video with the split test.")
-    return chosen
-
-
-def _frames(audio: str, *, image: str, mask: str) -> list[dict[str, Any]]:
-    """Entries of a video's five frames, by the names before their numbers."""
-    return [
-        {"image": f"{image}_{number}.png", "audio": audio, "gt_box": f"{mask}_{number}.png"}
-        for number in range(1, 6)
-    ]

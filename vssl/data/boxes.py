@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from vssl.maps import consensus_map, mask_pixels
+from vssl.maps import consensus_map
 from vssl.types import EVALUATION_SIZE, Box, Sample
 
 LEAST_PIXELS = 16
@@ -66,10 +66,8 @@ def truth_fault(annotated: Sequence[Annotated], sample: Sample) -> str:
         (x1 - x0) * (y1 - y0) >= LEAST_PIXELS for x0, y0, x1, y1 in boxes if x1 > x0 and y1 > y0
     ):
         return ""
-    if any(mask_pixels(mask) >= LEAST_PIXELS for mask in masks):
-        return ""
-    weights, mask_weights = [1.0] * len(boxes), [1.0] * len(masks)
-    pixels = int((consensus_map(boxes, weights, masks, mask_weights) > 0).sum())
+    truth = consensus_map(boxes, sample.box_weights, masks, sample.mask_weights)
+    pixels = int((truth > 0).sum())
     if pixels >= LEAST_PIXELS:
         return ""
     faults = dict.fromkeys(box_fault(box) for box in annotated) or {_near_empty(pixels): None}

@@ -85,6 +85,7 @@ def read_coco(path: Path) -> Content:
         has_boxes=not regions or any(region.box is not None for region in regions),
         has_masks=bool(regions) and all(region.outline is not None for region in regions),
         of_masks=True,
+        is_coco=True,
         has_sizes=True,
     )
 

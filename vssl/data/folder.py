@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -35,20 +35,6 @@ _TURNED = "; is it turned by its orientation tag?"
 
 _Result = TypeVar("_Result")
 _Size = tuple[int, int]
-
-
-@dataclass(slots=True)
-class _Entry:
-    """A sample with its files, and its ground truth."""
-
-    annotated: Annotated
-    image: Path
-    audio: Path
-    boxes: list[list[float]]  # two corners, in fractions of the picture, not clipped
-    masks: list[Mask]
-    weight: float  # of each box and mask
-    picture: str = ""  # name of the picture
-    sample_id: str = ""
 
 
 class Folder(DatasetReader):
@@ -115,18 +101,17 @@ class Folder(DatasetReader):
 
     def parse(self, entry: dict[str, Any]) -> Sample:
         """Return the sample of an entry of `read_entries`."""
-        found: _Entry = entry["found"]
-        annotated = found.annotated
-        if annotated.faults:
-            raise EntryError("; ".join(annotated.faults))
+        found: Annotated = entry["found"]
+        if found.faults:
+            raise EntryError("; ".join(found.faults))
         boxes = tuple(pixels_of(box, full=1.0) for box in found.boxes)
         return Sample(
             sample_id=found.sample_id,
-            image_path=found.image,
-            audio_path=found.audio,
-            category=_TOGETHER.join(annotated.categories),
-            image_categories=tuple(annotated.categories),
-            image_group=annotated.group or found.picture,
+            image_path=found.image_path,
+            audio_path=found.audio_path,
+            category=_TOGETHER.join(found.categories),
+            image_categories=tuple(found.categories),
+            image_group=found.group or found.picture,
             boxes=boxes,
             box_weights=(found.weight,) * len(boxes),
             masks=tuple(found.masks),
@@ -135,7 +120,7 @@ class Folder(DatasetReader):
 
     def annotated_boxes(self, entry: dict[str, Any]) -> list[list[float]]:
         """Return the entry's boxes in fractions of the picture."""
-        found: _Entry = entry["found"]
+        found: Annotated = entry["found"]
         return found.boxes
 
     def complete(self, samples: Sequence[Sample], annotation: Path) -> list[Sample]:
@@ -179,12 +164,12 @@ class Folder(DatasetReader):
         entry = self._by_id.get(sample.sample_id)
         if entry is None or list(box) not in entry.boxes:
             return super().shown_box(sample, box)
-        region = entry.annotated.regions[entry.boxes.index(list(box))]
+        region = entry.regions[entry.boxes.index(list(box))]
         numbers = ", ".join(f"{value:.6g}" for value in region.box or box)
         return f"[{numbers}] ({region.where})"
 
     @cached_property
-    def _by_id(self) -> dict[str, _Entry]:
+    def _by_id(self) -> dict[str, Annotated]:
         _, entries = self.read_entries()
         return {entry["found"].sample_id: entry["found"] for entry in entries}
 
@@ -202,13 +187,11 @@ class Folder(DatasetReader):
         """Return the annotation file and what it says of each sample, with the files found."""
         if self._read is None:
             path = self._find_annotation()
-            is_table = path.suffix.lower() in _TABLES
-            content = read_table(path) if is_table else read_coco(path)
+            content = read_table(path) if path.suffix.lower() in _TABLES else read_coco(path)
             if not content.samples:
                 raise DataError(f"{path}: lists no samples, so there is nothing to evaluate.")
-            kind = self._kind_of_truth(path, content)
-            found = self._found(path, content, kind, stated_pixels=not is_table)
-            self._read = path, [{"found": each} for each in found]
+            self._find(path, content, self._kind_of_truth(path, content))
+            self._read = path, [{"found": each} for each in content.samples]
         return self._read
 
     def _find_annotation(self) -> Path:
@@ -249,7 +232,7 @@ class Folder(DatasetReader):
             kind = "masks" if content.has_masks or not content.has_boxes else "boxes"
         if kind == "boxes" and not content.has_boxes:
             raise DataError(f"{path}: holds no boxes (data.truth=boxes).")
-        if kind == "boxes" or content.has_masks or content.of_masks:
+        if kind == "boxes" or content.of_masks:
             return kind
         if self.mask_folder == self.root:
             raise DataError(
@@ -263,61 +246,58 @@ class Folder(DatasetReader):
             sample.regions = [Region(sample.where, category, outline=stem)]
         return kind
 
-    def _found(
-        self, path: Path, content: Content, kind: str, *, stated_pixels: bool
-    ) -> list[_Entry]:
+    def _find(self, path: Path, content: Content, kind: str) -> None:
         """Find the files of all samples, and make their ground truths."""
+        samples, is_coco = content.samples, content.is_coco
         votes = self.annotators == "votes"
         votes |= self.annotators == "auto" and content.has_annotators
-        entries = []
-        for sample in content.samples:
-            image = self._images.find(sample.image)
-            audio = self._audio_of(sample, image)
-            weight = 0.5 if votes and sample.annotators > 1 else 1.0
-            entries.append(_Entry(sample, image, audio, [], [], weight))
-        _name(entries, [self.image_folder, self.root])
-        sizes = {}
-        if stated_pixels or (kind == "boxes" and self.boxes == "pixels"):
-            sizes = _mapped(image_size, dict.fromkeys(entry.image for entry in entries))
+        for sample in samples:
+            sample.image_path = self._images.find(sample.image)
+            sample.audio_path = self._audio_of(sample)
+            sample.weight = 0.5 if votes and len(sample.annotators) > 1 else 1.0
+        _name(samples, [self.image_folder, self.root])
+        in_pixels = is_coco or self.boxes == "pixels"
+        if is_coco or (kind == "boxes" and in_pixels):
+            sizes = _mapped(image_size, dict.fromkeys(s.image_path for s in samples))
             words = f"in {path.name}"
-            files = [(e, e.image, sizes[e.image], words, e.annotated.size) for e in entries]
+            files = [(s, s.image_path, sizes[s.image_path], words, s.size) for s in samples]
             self.oddities = _other_shapes("pictures of another shape than annotated", files)
-        what = "box" if kind == "boxes" else "segmentation" if stated_pixels else "mask"
-        for sample in content.samples:
+            for sample in samples:
+                sample.size = sample.size or sizes[sample.image_path]
+        what = "box" if kind == "boxes" else "segmentation" if is_coco else "mask"
+        for sample in samples:
             lacking = [r for r in sample.regions if not (r.box if what == "box" else r.outline)]
             sample.faults += [f"{region.where}: has no {what}" for region in lacking]
         if kind == "boxes":
-            pixels = stated_pixels or self.boxes == "pixels"
-            for entry in entries:
-                _add_boxes(entry, sizes.get(entry.image), in_pixels=pixels)
-            self._check_unit(path, entries, content, in_pixels=pixels, coco=stated_pixels)
-            self.oddities = [*self.oddities, *_beyond(entries, sizes)]
-        elif stated_pixels:
-            for entry in entries:
-                entry.masks = _drawn(entry, sizes.get(entry.image))
+            for sample in samples:
+                _add_boxes(sample, in_pixels=in_pixels)
+            self._check_unit(path, content, in_pixels=in_pixels)
+            self.oddities = [*self.oddities, *_beyond(samples)]
+        elif is_coco:
+            for sample in samples:
+                sample.masks = _drawn(sample)
         else:
-            self._add_mask_files(entries)
+            self._add_mask_files(samples)
+        places = f"pictures in {self.image_folder}, sounds in {self.audio_folder}"
+        if kind == "masks" and not is_coco:
+            places += f", masks in {self.mask_folder}"
+        unit = "pixels of the picture" if in_pixels else "fractions"
+        truth = f"boxes in {unit}" if kind == "boxes" else "masks"
+        union = "the union of all objects of a sample"
+        joined = "votes / 2 of several annotators (data.annotators=votes)" if votes else union
         self.understood = [
             f"{path}: {content.understood[0]}",
             *content.understood[1:],
-            f"pictures in {self.image_folder}, sounds in {self.audio_folder}"
-            + (f", masks in {self.mask_folder}" if kind == "masks" and not stated_pixels else ""),
-            self._truth_in_words(kind, votes=votes, coco=stated_pixels),
+            places,
+            f"ground truth: {truth}, {joined}",
         ]
-        return entries
 
-    def _truth_in_words(self, kind: str, *, votes: bool, coco: bool) -> str:
-        unit = "pixels of the picture" if coco or self.boxes == "pixels" else "fractions"
-        text = f"ground truth: boxes in {unit}" if kind == "boxes" else "ground truth: masks"
-        several = "votes / 2 of several annotators (data.annotators=votes)"
-        return f"{text}, {several if votes else 'the union of all objects of a sample'}"
-
-    def _audio_of(self, sample: Annotated, image: Path) -> Path:
+    def _audio_of(self, sample: Annotated) -> Path:
         """A sample's sound: the one it names, or that of its picture's name."""
         if sample.audio:
             return self._sounds.find(sample.audio)
-        stem = _below(image, [self.image_folder, self.root])
-        found = self._sounds.of_stem(stem) or self._sounds.of_stem(image.stem)
+        stem = _below(sample.image_path, [self.image_folder, self.root])
+        found = self._sounds.of_stem(stem) or self._sounds.of_stem(sample.image_path.stem)
         if len(found) > 1 and not sample.faults:
             names = ", ".join(each.name for each in found)
             sample.faults.append(f"{sample.where}: has no `audio`, and may mean any of {names}")
@@ -326,26 +306,19 @@ class Folder(DatasetReader):
         self._without_sound.add(missing := self.audio_folder / f"{stem}.wav")
         return missing
 
-    def _check_unit(
-        self,
-        path: Path,
-        entries: Sequence[_Entry],
-        content: Content,
-        *,
-        in_pixels: bool,
-        coco: bool,
-    ) -> None:
+    def _check_unit(self, path: Path, content: Content, *, in_pixels: bool) -> None:
         """Refuse boxes that are all of another kind than they should be."""
-        raw = [r.box for e in entries for r in e.annotated.regions if r.box is not None]
+        raw = [r.box for s in content.samples for r in s.regions if r.box is not None]
         if in_pixels and raw and all(-0.5 <= value <= 1.5 for box in raw for value in box):
-            remedy = "Multiply them by width and height." if coco else "Set data.boxes=fractions."
+            multiply = "Multiply them by width and height."
+            remedy = multiply if content.is_coco else "Set data.boxes=fractions."
             raise DataError(
                 f"{path}: all {len(raw)} boxes lie between 0 and 1, or nearly, so they are"
                 f" fractions of the picture, not pixels. {remedy}"
             )
         if not content.has_sizes:
             return
-        boxes = [box for entry in entries for box in entry.boxes]
+        boxes = [box for sample in content.samples for box in sample.boxes]
         beyond = sum(map(_reaches_beyond, boxes))
         if beyond and all(
             x0 < x1 - x0 <= 1 + _SLACK and y0 < y1 - y0 <= 1 + _SLACK for x0, y0, x1, y1 in boxes
@@ -357,45 +330,41 @@ class Folder(DatasetReader):
             raise DataError(
                 f"{path}: {beyond} of {len(boxes)} boxes reach beyond their picture as x, y, width"
                 " and height, and all fit in it as two corners."
-                f" {remedy if coco else 'Then name the columns x0, y0, x1, y1.'}"
+                f" {remedy if content.is_coco else 'Then name the columns x0, y0, x1, y1.'}"
             )
 
-    def _add_mask_files(self, entries: Sequence[_Entry]) -> None:
+    def _add_mask_files(self, samples: Sequence[Annotated]) -> None:
         """Read all masks, each file once."""
-        paths: dict[str, Path] = {}
-        for entry in entries:
-            for region in entry.annotated.regions:
-                if (name := region.outline) and name not in paths:
-                    paths[name] = self._masks.find(name)
+        named = [(s, region) for s in samples for region in s.regions if region.outline]
+        names = dict.fromkeys(region.outline for _, region in named)
+        paths = {name: self._masks.find(name) for name in names}
         masks = _mapped(_read_mask_file, dict.fromkeys(paths.values()))
-        for entry in entries:
-            for region in entry.annotated.regions:
-                mask = masks[paths[region.outline]] if region.outline else None
-                if isinstance(mask, str):
-                    entry.annotated.faults.append(f"{region.where}: {mask}")
-                elif mask is not None:
-                    entry.masks.append(mask)
+        for sample, region in named:
+            mask = masks[paths[region.outline]]
+            if isinstance(mask, str):
+                sample.faults.append(f"{region.where}: {mask}")
+            elif mask is not None:
+                sample.masks.append(mask)
         self.truth_files = set(paths.values())
-        sizes = _mapped(image_size, {**dict.fromkeys(e.image for e in entries), **masks})
+        sizes = _mapped(image_size, {**dict.fromkeys(s.image_path for s in samples), **masks})
         files = [
-            (entry, path, size, f"and {entry.image.name} is", sizes[entry.image])
-            for entry in entries
-            for region in entry.annotated.regions
-            if region.outline and (size := sizes[path := paths[region.outline]])
+            (sample, path, size, f"and {sample.image_path.name} is", sizes[sample.image_path])
+            for sample, region in named
+            if (size := sizes[path := paths[region.outline]])
             if size[0] != size[1]  # a square one was stretched, as it will be
         ]
         self.oddities = _other_shapes("masks of another shape than their picture", files)
 
 
-def _add_boxes(entry: _Entry, size: _Size | None, *, in_pixels: bool) -> None:
+def _add_boxes(sample: Annotated, *, in_pixels: bool) -> None:
     """Bring the boxes of a sample to fractions of its picture."""
-    boxes = [region.box for region in entry.annotated.regions if region.box is not None]
+    boxes = [region.box for region in sample.regions if region.box is not None]
     width = height = 1.0
     if in_pixels and boxes:
         # of a picture that cannot be read the check says so; its boxes are no fault beside that
         largest = (max(1, *(box[2] for box in boxes)), max(1, *(box[3] for box in boxes)))
-        width, height = entry.annotated.size or size or largest
-    entry.boxes = [[x0 / width, y0 / height, x1 / width, y1 / height] for x0, y0, x1, y1 in boxes]
+        width, height = sample.size or largest
+    sample.boxes = [[x0 / width, y0 / height, x1 / width, y1 / height] for x0, y0, x1, y1 in boxes]
 
 
 def _reaches_beyond(box: Sequence[float]) -> bool:
@@ -403,36 +372,35 @@ def _reaches_beyond(box: Sequence[float]) -> bool:
     return min(box) < -_SLACK or max(box) > 1 + _SLACK
 
 
-def _beyond(entries: Sequence[_Entry], sizes: Mapping[Path, _Size | None]) -> Iterator[Problem]:
+def _beyond(samples: Sequence[Annotated]) -> Iterator[Problem]:
     """Samples with a box beyond their picture, which is cut there; of far ones the check says."""
     kind = "boxes that reach beyond their picture, and are cut at its edge"
-    for entry in entries:
-        for region, box in zip(entry.annotated.regions, entry.boxes, strict=False):
+    for sample in samples:
+        for region, box in zip(sample.regions, sample.boxes, strict=False):
             if region.box is None or not _reaches_beyond(box) or is_far(box):
                 continue
             shown = ", ".join(f"{value:.6g}" for value in region.box)
-            text = f"{entry.sample_id}: [{shown}] ({region.where})"
-            if size := entry.annotated.size or sizes.get(entry.image):
+            text = f"{sample.sample_id}: [{shown}] ({region.where})"
+            if size := sample.size:
                 text += f", and the picture is {size[0]} x {size[1]}"
                 text += _TURNED if region.box[2] <= size[1] and region.box[3] <= size[0] else ""
-            yield Problem(kind, entry.sample_id, text)
+            yield Problem(kind, sample.sample_id, text)
             break
 
 
-def _drawn(entry: _Entry, size: _Size | None) -> list[Mask]:
+def _drawn(sample: Annotated) -> list[Mask]:
     """Draw COCO's segmentations of a sample; what cannot be drawn is a fault of it."""
-    size = entry.annotated.size or size
     masks = []
-    for region in entry.annotated.regions:
+    for region in sample.regions:
         if region.outline is None:
             continue
-        if size is None:  # the check says that there is no such picture
+        if sample.size is None:  # the check says that there is no such picture
             masks.append(_NO_MASK)
             continue
         try:
-            grid = draw_outline(region.outline, size)
+            grid = draw_outline(region.outline, sample.size)
         except (TypeError, ValueError) as error:
-            entry.annotated.faults.append(f"{region.where}: {error}")
+            sample.faults.append(f"{region.where}: {error}")
             continue
         outline = region.outline
         if grid.any():
@@ -452,20 +420,20 @@ def _read_mask_file(path: Path) -> Mask | str | None:
         return str(error)
 
 
-def _name(entries: Sequence[_Entry], folders: Sequence[Path]) -> None:
+def _name(samples: Sequence[Annotated], folders: Sequence[Path]) -> None:
     """Name pictures and samples: by the picture's file, by its suffix and sound where need be."""
-    pictures = {entry.image: _below(entry.image, folders) for entry in entries}
+    pictures = {sample.image_path: _below(sample.image_path, folders) for sample in samples}
     alike = Counter(pictures.values())
-    samples = Counter(entry.image for entry in entries)
-    for entry in entries:
-        name = pictures[entry.image]
-        entry.picture = name if alike[name] == 1 else name + entry.image.suffix
-        sound = f"+{entry.audio.stem}" if samples[entry.image] > 1 else ""
-        entry.sample_id = entry.picture + sound
-    ids = Counter(entry.sample_id for entry in entries)
-    for entry in entries:
-        if ids[entry.sample_id] > 1 and samples[entry.image] > 1:
-            entry.sample_id = f"{entry.picture}+{entry.audio.name}"
+    counts = Counter(sample.image_path for sample in samples)
+    for sample in samples:
+        name = pictures[sample.image_path]
+        sample.picture = name if alike[name] == 1 else name + sample.image_path.suffix
+        sound = f"+{sample.audio_path.stem}" if counts[sample.image_path] > 1 else ""
+        sample.sample_id = sample.picture + sound
+    ids = Counter(sample.sample_id for sample in samples)
+    for sample in samples:
+        if ids[sample.sample_id] > 1 and counts[sample.image_path] > 1:
+            sample.sample_id = f"{sample.picture}+{sample.audio_path.name}"
 
 
 def _below(path: Path, folders: Sequence[Path]) -> str:
@@ -479,15 +447,15 @@ def _below(path: Path, folders: Sequence[Path]) -> str:
 
 
 def _other_shapes(
-    kind: str, files: Iterable[tuple[_Entry, Path, _Size | None, str, _Size | None]]
+    kind: str, files: Iterable[tuple[Annotated, Path, _Size | None, str, _Size | None]]
 ) -> list[Problem]:
     """Files whose size has another shape than a second one, in words that stand between both."""
     found = []
-    for entry, path, own, words, other in files:
+    for sample, path, own, words, other in files:
         if own and other and abs(own[0] * other[1] - own[1] * other[0]) > max(*own, *other):
             text = f"{path}: is {own[0]} x {own[1]}, {words} {other[0]} x {other[1]}"
             text += _TURNED if own == other[::-1] else ""
-            found.append(Problem(kind, entry.sample_id, text))
+            found.append(Problem(kind, sample.sample_id, text))
     return found
 
 

@@ -17,11 +17,11 @@ from vssl.types import EVALUATION_SIZE, Mask
 _JPEG_MARKED_ABOVE = 127  # ringing leaves low values around the objects of a JPEG mask
 
 
-def read_whole_mask(path: Path, *, above: int | None = None) -> npt.NDArray[np.bool_]:
+def read_whole_mask(path: Path) -> npt.NDArray[np.bool_]:
     """Read a mask file at its own size: `[H, W]` bool.
 
-    A pixel is marked where its stored value is above `above`: the index of a palette image, else
-    the largest channel without alpha. None takes 0, and 127 for a JPEG.
+    A pixel is marked where its stored value is above 0, in a JPEG above 127: the index of a palette
+    image, else the largest channel without alpha.
 
     Source of the rule: robust_vssl `datasets/dataloader.py` (JPEG: nearest, then > 127), AVSBench
     (PNG: > 0).
@@ -31,8 +31,7 @@ def read_whole_mask(path: Path, *, above: int | None = None) -> npt.NDArray[np.b
     """
     image = io.BytesIO(read_bytes(path))
     with decoding(path, ImageFileError, "not decodable as a mask"), Image.open(image) as opened:
-        if above is None:
-            above = _JPEG_MARKED_ABOVE if opened.format == "JPEG" else 0
+        above = _JPEG_MARKED_ABOVE if opened.format == "JPEG" else 0
         values = np.asarray(opened)  # of a palette image the indices
         if opened.mode in ("LA", "PA", "RGBA", "La", "RGBa"):
             values = values[..., :-1]

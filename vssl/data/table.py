@@ -6,7 +6,6 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from vssl.data.annotated import Annotated, Content, Region
@@ -54,36 +53,56 @@ def read_table(path: Path) -> Content:
     nothing sounds.
     """
     text, separator = read_text(path)
-    rows = csv.reader(io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True)
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=True)
     try:
-        names = next((row for row in rows if any(row)), [])
-        columns, box_names = _columns(path, [name.strip() for name in names])
-        content = _Rows(path.name, columns, box_names, decimal_comma=separator != ",")
-        for row in rows:
-            if any(cell.strip() for cell in row):
-                content.add(row, rows.line_num, len(names))
+        names = [name.strip() for name in next((row for row in reader if any(row)), [])]
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise DataError(f"{path}: not readable as a table ({error})") from error
-    used = {*columns.values()}
-    unused = [name for n, name in enumerate(names) if n not in used]
+    columns, box_names = _columns(path, names)
+    samples: dict[tuple[str, str], Annotated] = {}
+    for line, row in rows:
+        where = f"{path.name}, line {line}"
+        cells = {
+            key: row[place].strip() if place < len(row) else "" for key, place in columns.items()
+        }
+        files = cells["image"], cells.get("audio", "")
+        sample = samples.setdefault(files, Annotated(where, *files))
+        # without the column, as in a list of votes, each row is of another annotator
+        sample.annotators.add(cells.get("annotator") or ("" if "annotator" in cells else where))
+        try:
+            # a row that is cut off would read as a picture in which nothing sounds
+            if len(row) < len(names) or any(cell.strip() for cell in row[len(names) :]):
+                raise ValueError(f"has {len(row)} cells, and the header {len(names)}")
+            region = _region(cells, where, box_names, decimal_comma=separator != ",")
+        except ValueError as error:
+            sample.faults.append(f"{where}: {error}")
+            continue
+        group, category = cells.get("group", ""), cells.get("category", "")
+        if sample.group and group != sample.group:
+            sample.faults.append(f"{where}: group `{group}`, but `{sample.group}` above")
+        sample.group = group or sample.group
+        if category and category not in sample.categories:
+            sample.categories.append(category)
+        if region is not None:
+            sample.regions.append(region)
+    for sample in samples.values():
+        if (more := len(sample.faults) - _SHOWN_FAULTS) > 0:
+            sample.faults[_SHOWN_FAULTS:] = [f"and {more} more"]
     words = {",": "commas", ";": "semicolons", "\t": "tabs"}[separator]
-    renamed = [
-        f"{key} = {names[place].strip()}"
-        for key, place in columns.items()
-        if key != names[place].strip()
-    ]
-    understood = [f"table of {content.count} rows, separated by {words}"]
-    understood += [f"columns taken: {', '.join(renamed)}"] if renamed else []
-    understood += [f"columns not used: {', '.join(unused)}"] if unused else []
+    understood = [f"table of {len(rows)} rows, separated by {words}"]
+    if renamed := [f"{key} = {names[n]}" for key, n in columns.items() if key != names[n]]:
+        understood.append(f"columns taken: {', '.join(renamed)}")
+    if unused := [name for n, name in enumerate(names) if n not in columns.values()]:
+        understood.append(f"columns not used: {', '.join(unused)}")
     if box_names in _SIZED:
         understood.append("boxes are x, y, width and height")
-    samples = content.finished()
-    regions = [region for sample in samples for region in sample.regions]
+    outlines = [region.outline for sample in samples.values() for region in sample.regions]
     return Content(
-        samples,
+        list(samples.values()),
         understood,
         has_boxes=bool(box_names),
-        has_masks="mask" in columns and all(region.outline is not None for region in regions),
+        has_masks="mask" in columns and None not in outlines,
         of_masks="mask" in columns,
         has_sizes=box_names in _SIZED,
         has_annotators="annotator" in columns,
@@ -136,87 +155,33 @@ def _columns(path: Path, names: Sequence[str]) -> tuple[dict[str, int], tuple[st
     return found, boxes[0] if boxes else ()
 
 
-@dataclass
-class _Rows:
-    """Rows of a table, collected to samples."""
+def _region(
+    cells: Mapping[str, str], where: str, box_names: Sequence[str], *, decimal_comma: bool
+) -> Region | None:
+    """The object of a row; None where the row has none."""
+    if not cells["image"]:
+        raise ValueError("names no image")
+    if any("\0" in cell for cell in cells.values()):
+        raise ValueError("holds the character NUL")
+    texts = [cells[key] for key in _BOXES[0]] if box_names else []
+    outline = cells.get("mask") or None
+    box = None
+    if any(texts):
+        x0, y0, x1, y1 = (
+            _number(text.replace(",", ".") if decimal_comma else text, name)
+            for text, name in zip(texts, box_names, strict=True)
+        )
+        box = (x0, y0, x0 + x1, y0 + y1) if box_names in _SIZED else (x0, y0, x1, y1)
+    if box is None and outline is None:
+        return None
+    return Region(where, cells.get("category", ""), box, outline)
 
-    name: str
-    columns: Mapping[str, int]
-    box_names: tuple[str, ...]
-    decimal_comma: bool
-    samples: dict[tuple[str, str], Annotated] = field(default_factory=dict)
-    annotators: dict[tuple[str, str], set[str]] = field(default_factory=dict)
-    count: int = 0
 
-    def add(self, row: Sequence[str], line: int, width: int) -> None:
-        """Add a row; what cannot be read is a fault of its sample."""
-        self.count += 1
-        where = f"{self.name}, line {line}"
-        cells = {
-            key: row[place].strip() if place < len(row) else ""
-            for key, place in self.columns.items()
-        }
-        key = cells["image"], cells.get("audio", "")
-        sample = self.samples.get(key)
-        if sample is None:
-            sample = self.samples[key] = Annotated(where, *key)
-            self.annotators[key] = set()
-        # without the column, as in a list of votes, each row is of another annotator
-        self.annotators[key].add(cells.get("annotator") or ("" if "annotator" in cells else where))
-        try:
-            region = self._region(row, cells, where, width)
-        except ValueError as error:
-            sample.faults.append(f"{where}: {error}")
-            return
-        group, category = cells.get("group", ""), cells.get("category", "")
-        if sample.group and group != sample.group:
-            sample.faults.append(f"{where}: group `{group}`, but `{sample.group}` above")
-        sample.group = group or sample.group
-        if category and category not in sample.categories:
-            sample.categories.append(category)
-        if region is not None:
-            sample.regions.append(region)
-
-    def finished(self) -> list[Annotated]:
-        """Return the samples in the order of their first rows."""
-        for key, sample in self.samples.items():
-            sample.annotators = len(self.annotators[key])
-            more = len(sample.faults) - _SHOWN_FAULTS
-            if more > 0:
-                sample.faults[_SHOWN_FAULTS:] = [f"and {more} more"]
-        return list(self.samples.values())
-
-    def _region(
-        self, row: Sequence[str], cells: Mapping[str, str], where: str, width: int
-    ) -> Region | None:
-        # a row that is cut off would read as a picture in which nothing sounds
-        if len(row) < width or any(cell.strip() for cell in row[width:]):
-            raise ValueError(f"has {len(row)} cells, and the header {width}")
-        if not cells["image"]:
-            raise ValueError("names no image")
-        if any("\0" in cell for cell in cells.values()):
-            raise ValueError("holds the character NUL")
-        box = [cells[key] for key in _BOXES[0]] if self.box_names else []
-        outline = cells.get("mask") or None
-        if not any(box) and outline is None:
-            return None
-        region = Region(where, cells.get("category", ""), None, outline)
-        if any(box):
-            x0, y0, x1, y1 = (
-                self._number(text, name) for text, name in zip(box, self.box_names, strict=True)
-            )
-            if self.box_names in _SIZED:
-                x1, y1 = x0 + x1, y0 + y1
-            region.box = (x0, y0, x1, y1)
-        return region
-
-    def _number(self, text: str, name: str) -> float:
-        if self.decimal_comma:
-            text = text.replace(",", ".")
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise ValueError(f"{name} is `{text}`, not a number" if text else f"{name} is empty")
-        return value
+def _number(text: str, name: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is `{text}`, not a number" if text else f"{name} is empty")
+    return value

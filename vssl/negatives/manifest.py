@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -111,9 +112,11 @@ def read_manifest(path: Path) -> pa.Table:
             ),
         )
     except (pa.ArrowException, OSError) as error:
+        # pyarrow counts rows from 1, and columns from 0
+        reason = re.sub(r"column #(\d+)", lambda n: f"column #{int(n[1]) + 1}", str(error))
         raise ManifestError(
             f"{path}: not readable as a manifest, a csv with the columns {','.join(COLUMNS)}"
-            f" ({error}) (negatives.manifest)"
+            f" ({reason}) (negatives.manifest)"
         ) from error
     seeds = read["seed"].fill_null(0)
     manifest = read.set_column(len(_KEY) + 1, "seed", seeds).unify_dictionaries().combine_chunks()

@@ -22,7 +22,7 @@ from vssl.maps import consensus_map
 from vssl.negatives.offscreen import Offscreen
 from vssl.records.files import LEFT_OUT_FILE, NOTES_FILE
 from vssl.reporting.figures.contact_sheet import Tile, draw_sheet
-from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
+from vssl.types import Sample
 
 SHEET_FILE = "contact_sheet.png"
 _TILES = 24
@@ -136,8 +136,8 @@ def _facts(reader: DatasetReader, data: CheckedData) -> Iterable[tuple[str, str]
         seconds = np.array([facts.seconds for facts in sounds])
         rates = Counter(f"{facts.rate} Hz" for facts in sounds)
         text = _counted(rates)
-        if set(rates) != {f"{SAMPLE_RATE} Hz"}:
-            text += f"; all but {SAMPLE_RATE} Hz are resampled"
+        if set(rates) != {f"{reader.rate} Hz"}:
+            text += f"; all but {reader.rate} Hz are resampled"
         yield "", text
         names = {1: "mono", 2: "stereo"}
         channels = Counter(names.get(f.channels, f"{f.channels} channels") for f in sounds)
@@ -158,10 +158,7 @@ def _truth(samples: Sequence[Sample]) -> str:
     )
     regions = [len(sample.boxes) + len(sample.masks) for sample in marked]
     graded = sum(any(w < 1 for w in (*s.box_weights, *s.mask_weights)) for s in marked)
-    spread = np.linspace(0, len(marked) - 1, min(len(marked), 2000)).astype(int)
-    shares = 100 * np.array([
-        float((_map(marked[place]) > 0).mean(dtype=np.float64)) for place in spread
-    ])  # fmt: skip
+    shares = [100 * (_map(sample) > 0).mean() for sample in _spread(marked, 2000)]
     low, middle, high = np.quantile(shares, [0, 0.5, 1])
     text = f"{_counted(kinds)}; {_spanned(min(regions), max(regions))} a sample; marked are"
     text += f" {_spanned(low, high, ' %')} of the picture, median {middle:.2g}"
@@ -174,10 +171,8 @@ def _spanned(low: float, high: float, unit: str = "") -> str:
 
 
 def _map(sample: Sample) -> np.ndarray:
-    boxes = consensus_map(
-        sample.boxes, sample.box_weights, sample.masks, sample.mask_weights, size=EVALUATION_SIZE
-    )
-    return np.asarray(boxes)
+    regions = sample.boxes, sample.box_weights, sample.masks, sample.mask_weights
+    return consensus_map(*regions).numpy()
 
 
 def _categories(samples: Sequence[Sample]) -> str:

@@ -8,7 +8,7 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from vssl.core.files import csv_text, output_folder, whole_file, write_text
 from vssl.core.media import is_there
 from vssl.core.progress import progress_bar
 from vssl.data.base import DatasetReader
-from vssl.data.check import DataError
+from vssl.data.check import DataError, csv_rows
 from vssl.data.table import read_text
 from vssl.data.vggss import VGGSS
 from vssl.data.video_names import FoundVideo, VideoFolder, has_video_suffix
@@ -114,7 +114,7 @@ class VideoTable(NamedTuple):
 
     path: Path | None  # None for rows that no file holds
     delimiter: str
-    rows: Sequence[Mapping[str, str]]
+    rows: list[dict[str, str]]
 
 
 def rule_of(frame: float | str, sound: float | None, *, slot: int | None, suffix: str) -> Rule:
@@ -201,46 +201,46 @@ def prepare_folder(
     videos: Path,
     rule: Rule,
     *,
-    table: VideoTable | None = None,
+    annotation: str | None = None,
     force: bool = False,
     workers: int | None = None,
     skip: bool = False,
 ) -> Counter[str]:
     """Make frames and sounds of videos for `data=folder`, and the table of samples.
 
-    Each row of a table has a `video`, its place below the folder or its id, and may have a `time`
-    in seconds after the first frame; its other columns are kept. Without a table there is a row for
-    each video: its folder is its category, and boxes are left to the user.
+    Each row of a table, `annotation` or of a usual name, has a `video`, its place below the folder
+    or its id, and may have a `time` in seconds after the first frame; its other columns are kept.
+    Without a table there is a row for each video: its folder is its category, and boxes are left to
+    the user.
     """
-    folder = VideoFolder(videos)
+    table, folder = _find_table(root, annotation), VideoFolder(videos)
     if table is None:
         blank = dict.fromkeys(SAMPLE_COLUMNS, "")
         named = [{"video": each, "category": Path(each).parent.name} for each in folder.places()]
         table = VideoTable(None, ",", [blank | each for each in named])
-    rows = [dict(row) for row in table.rows]
     wanted: dict[str, Wanted] = {}
-    for row in rows:
+    for row in table.rows:
         place, time = row["video"].strip(), (row.get("time") or "").strip()
+        if Path(place).is_absolute() or ".." in Path(place).parts:
+            raise DataError(f"{table.path}: {place}: expected a place below {videos}.")
         time = time if table.delimiter == "," else time.replace(",", ".")
-        found, seconds = folder.at(place), _seconds(time) if time else None
+        found, seconds = folder.at(place), _seconds(time)
         if time and seconds is None:
             raise DataError(
                 f"{table.path}: {place}: the time {time!r} is no number of seconds from 0."
             )
-        if Path(place).is_absolute() or ".." in Path(place).parts:
-            raise DataError(f"{table.path}: {place}: expected a place below {videos}.")
         name = place[: -len(Path(place).suffix)] if has_video_suffix(place) else place
         name += f"_{time}" if time else ""
         row["image"], row["audio"] = f"{FRAMES}/{name}{rule.suffix}", f"{SOUNDS}/{name}.wav"
         wanted[name] = Wanted(name, found, root / row["image"], root / row["audio"], seconds)
     needed = {name: [name] for name in wanted}
     made = _prepare(root, wanted, rule, needed, force=force, workers=workers)
-    samples = _write_samples(root, table._replace(rows=rows))
+    samples = _write_samples(root, table)
     return _conclude(root, made, needed, name=f"folder data.annotation={samples}", skip=skip)
 
 
-def find_table(root: Path, annotation: str | None) -> VideoTable | None:
-    """Find the csv that names videos: `data.annotation` or a usual name; None without any."""
+def _find_table(root: Path, annotation: str | None) -> VideoTable | None:
+    """Find the csv that names videos; None without any."""
     names = [VIDEOS_FILE, SAMPLES_FILE] if annotation is None else [annotation]
     for path in (root / Path(name).expanduser() for name in names):
         if annotation is None and not path.is_file():
@@ -271,21 +271,21 @@ def _write_samples(root: Path, table: VideoTable) -> str:
     columns = [*first, *(key for key in table.rows[0] if key not in (*first, "video", "time"))]
     rows = [{key: row[key] for key in columns} for row in table.rows]
     text, path = csv_text(columns, rows, delimiter=table.delimiter), root / SAMPLES_FILE
-    name = path.name
-    if path.exists() and path.read_bytes() != text.encode():  # a table of the user's
-        path = root / f"prepared_{name}"
-        if table.path is None:
-            _log.info("%s stays as it is; %s has a row for each video", name, path)
-        else:
-            name = path.name
+    is_taken = path.exists() and path.read_bytes() != text.encode()  # by a table of the user's
+    if is_taken:
+        path = root / f"prepared_{SAMPLES_FILE}"
     write_text(path, text)
-    if table.path is None and name == path.name:
+    if table.path is not None:
+        return path.name
+    if is_taken:
+        _log.info("%s stays as it is; %s has a row for each video", SAMPLES_FILE, path)
+    else:
         _log.info(
             "%s has a row for each video: fill in boxes in pixels of the frame, and categories; a"
             " row without a box says that nothing in the picture sounds",
             path,
         )
-    return name
+    return SAMPLES_FILE
 
 
 def _prepare(
@@ -311,8 +311,24 @@ def _prepare(
                 status = FAULTY if each.found.is_there else MISSING
                 rows[name] = _row(each, OTHER if each.is_made else status, each.found.remark)
         others = [row for name, row in known.items() if name not in wanted]  # of other lists
-        with _report(root, list(wanted), rows, others) as add:
-            _make_all(todo, rule, add, workers=workers)
+        path = root / REPORT_FILE
+        write_text(path, csv_text(COLUMNS, [*rows.values(), *others]))
+        pool = ThreadPoolExecutor(workers or len(usable_cores()))
+        try:
+            with (
+                path.open("a", encoding="utf-8", newline="") as file,
+                progress_bar("preparing videos", len(todo)) as advance,
+            ):
+                report = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                for future in as_completed([pool.submit(_make, each, rule) for each in todo]):
+                    row = future.result()
+                    rows[row["id"]] = row
+                    report.writerow(row)  # at once: a call that is killed is not for nothing
+                    file.flush()
+                    advance(1)
+        finally:
+            pool.shutdown(cancel_futures=True)
+        write_text(path, csv_text(COLUMNS, [*(rows[name] for name in wanted), *others]))
         write_text(root / IDS_FILE, "".join(f"{key}\n" for key in _complete(rows, needed)))
     return rows
 
@@ -372,24 +388,6 @@ def _settle_rule(
     (root / REPORT_FILE).unlink(missing_ok=True)  # before the rule by which it would be read
     write_text(path, f"{json.dumps({'rule': rule.described}, indent=1)}\n")
     return {}
-
-
-def _make_all(
-    todo: Sequence[Wanted],
-    rule: Rule,
-    add: Callable[[dict[str, Any]], None],
-    *,
-    workers: int | None,
-) -> None:
-    """Make frames and sounds, several videos at once, and add a row for each."""
-    pool = ThreadPoolExecutor(workers or len(usable_cores()))
-    try:
-        with progress_bar("preparing videos", len(todo)) as advance:
-            for future in as_completed([pool.submit(_make, each, rule) for each in todo]):
-                add(future.result())
-                advance(1)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _make(wanted: Wanted, rule: Rule) -> dict[str, Any]:
@@ -466,31 +464,8 @@ def _old_report(root: Path) -> dict[str, dict[str, Any]]:
     path = root / REPORT_FILE
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if None not in (*row, *row.values())]
-    return {row["id"]: row for row in rows if row.get("status") in (MADE, THERE)}
-
-
-@contextmanager
-def _report(
-    root: Path,
-    order: Sequence[str],
-    rows: dict[str, dict[str, Any]],
-    others: Sequence[dict[str, Any]],
-) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Write the report: what is known at once, each further row when it is made."""
-    path = root / REPORT_FILE
-    write_text(path, csv_text(COLUMNS, [*rows.values(), *others]))
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-
-        def add(row: dict[str, Any]) -> None:
-            rows[row["id"]] = row
-            writer.writerow(row)
-            file.flush()
-
-        yield add
-    write_text(path, csv_text(COLUMNS, [*(rows[name] for name in order), *others]))
+    whole = (row for row in csv_rows(path) if None not in (*row, *row.values()))
+    return {row["id"]: row for row in whole if row.get("status") in (MADE, THERE)}
 
 
 def _conclude(

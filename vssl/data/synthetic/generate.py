@@ -24,7 +24,6 @@ from vssl.core.checks import check_choice
 from vssl.core.devices import usable_cores
 from vssl.core.errors import UsageError
 from vssl.core.progress import progress_bar
-from vssl.data.base import DataError
 from vssl.data.synthetic.backgrounds import draw_background
 from vssl.data.synthetic.scenes import (
     BACKGROUND,
@@ -54,7 +53,7 @@ VERSION = "1"
 
 @dataclass(frozen=True)
 class SceneSet:
-    """Settings of a data set; DataError for values that cannot be."""
+    """Settings of a data set; UsageError for values that cannot be."""
 
     scenes: int = 240  # at least 1; of two samples each, of one for `easy`
     seed: int = 0  # to 2 ** 32 - 1
@@ -66,18 +65,15 @@ class SceneSet:
         for name, low, high in (("scenes", 1, 2**32 - 1), ("seed", 0, 2**32 - 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise DataError(
+                raise UsageError(
                     f"Expected `data.{name}` to be a whole number from {low} to {high}, but got"
                     f" {value!r}."
                 )
-        try:
-            check_choice(str(self.split), SPLITS, name="data.split")
-            check_choice(str(self.difficulty), DIFFICULTIES, name="data.difficulty")
-        except UsageError as error:
-            raise DataError(str(error)) from None
+        check_choice(str(self.split), SPLITS, name="data.split")
+        check_choice(str(self.difficulty), DIFFICULTIES, name="data.difficulty")
         number = isinstance(self.snr, int | float) and not isinstance(self.snr, bool)
         if self.snr is not None and not (number and -40 <= self.snr <= 60):
-            raise DataError(
+            raise UsageError(
                 "Expected `data.snr` to be null (no noise) or a number of decibels from -40 to"
                 f" 60, but got {self.snr!r}."
             )
@@ -163,7 +159,7 @@ def ensure(cache: Path, **options: Any) -> Path:
     `SceneSet`.
 
     Raises:
-        DataError: for a value that `SceneSet` refuses; nothing is written then.
+        UsageError: for a value that `SceneSet` refuses; nothing is written then.
     """
     request = SceneSet(**options)
     folder = cache / request.folder
