@@ -526,6 +526,14 @@ class TestRefusals:
         )
 
 
+def test_relative_paths_are_those_of_where_a_run_was_made() -> None:
+    files = ("data.ids", "data.flags", "negatives.noise.file", "negatives.offscreen.exclude")
+    config = composed("data=vggss", *(f"{key}=file" for key in files), *LEAN)
+    facts = {"config": OmegaConf.to_container(config), "identity": {"data": {}}}
+    saved = saved_config({**facts, "working_directory": "/there"})
+    assert {OmegaConf.select(saved, key) for key in files} == {"/there/file"}
+
+
 def test_the_experiment_s_sweep_is_over_the_switches() -> None:
     path = Path(__file__).resolve().parents[2] / "conf" / "experiment" / "protocol_audit.yaml"
     swept = str(OmegaConf.load(path).hydra.sweeper.params.protocol).split(",")
