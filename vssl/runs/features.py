@@ -83,7 +83,7 @@ def take_fingerprint(localizer: Localizer, conditions: Sequence[AudioCondition])
     )
 
 
-def machine_facts(settings: RunSettings, loader: build.LoaderOptions) -> tuple[object, ...]:
+def machine_facts(settings: RunSettings, loader: Mapping[str, int]) -> tuple[object, ...]:
     """Hardware, precision and batch sizes, on which last digits depend; begins to use a GPU."""
     device: list[object] = [gpu_name(settings.trainer)]
     if device == [None]:  # whose cores the processes share
