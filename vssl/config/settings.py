@@ -46,7 +46,6 @@ class ModelSettings:
     weights: Mapping[str, Path]  # by part of the network; the part of a single file is ""
     maps: Path | None  # of a model whose maps are stored
     sha256: Mapping[str, str]  # of the weights, by part; what is not there takes any
-    source: Mapping[str, str]  # where the weights come from; "" is of all parts
     released: Mapping[str, Any]  # what the authors' evaluation does otherwise
     compile: bool
     channels_last: bool
@@ -77,7 +76,6 @@ class ModelSettings:
             },
             maps=_path(group.get("maps")),
             sha256=by_part(group.get("sha256")),
-            source=by_part(group.get("source")),
             released=group.get("released") or {},
             compile=bool(group.get("compile")),
             channels_last=quicker("channels_last"),
@@ -87,7 +85,8 @@ class ModelSettings:
 
     def source_of(self, part: str) -> str:
         """Where the file of a part comes from."""
-        return self.source.get(part) or self.source.get("", "")
+        sources = by_part(self.group.get("source"))
+        return sources.get(part) or sources.get("", "")
 
 
 @dataclass(frozen=True)
