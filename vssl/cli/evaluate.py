@@ -35,7 +35,7 @@ def main() -> None:
     elsewhere = any(argument.startswith("hydra/launcher=") for argument in arguments)
     if not elsewhere and not {"-m", "--multirun"}.isdisjoint(arguments):
         start_process_server(wandb="logger=none" not in arguments)  # while Hydra reads files
-    run_app(lambda: with_hydra(_run), "evaluate", before_error=finish_sweep)
+    run_app(_evaluate, "evaluate")
 
 
 def limit_as_override(arguments: list[str]) -> list[str]:
@@ -54,6 +54,14 @@ def limit_as_override(arguments: list[str]) -> list[str]:
     if not limits[-1].isdecimal():
         fail(f"--limit: expected a number of samples, as in --limit 20, but got `{limits[-1]}`.")
     return with_override(kept, f"++data.limit={limits[-1]}")
+
+
+def _evaluate() -> None:
+    try:
+        with_hydra(_run)
+    except (Exception, KeyboardInterrupt):  # of which Hydra tells no callback
+        finish_sweep()
+        raise
 
 
 def _run(config: DictConfig, folder: Path) -> object:
