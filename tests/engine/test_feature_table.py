@@ -15,7 +15,7 @@ import torch
 
 from tests.helpers.drawn import draw_vggss
 from tests.helpers.running import HEARS, Loudness, maps, records, run
-from vssl.engine.feature_table import FeatureTable, RunTables, table_path
+from vssl.engine.feature_table import FeatureTable, RunTables
 
 ROOM = 1e9
 # what is encoded and recorded is what counts here
@@ -83,10 +83,6 @@ class TestTable:
             assert torch.equal(found, batch)
         RunTables(images=made).close()
         assert list(tmp_path.iterdir()) == []
-
-    def test_other_facts_have_another_file(self, tmp_path: Path) -> None:
-        facts = [("lvs", 1), ("lvs", "1"), ("lvs",), ("lvs", 1, None)]
-        assert len({table_path(tmp_path, "images", *each) for each in facts}) == 4
 
 
 def flip(data: bytearray, place: int, bits: int) -> bytes:
@@ -373,7 +369,3 @@ class TestRuns:
         for name, cache in (("without", ("cache=off",)), ("with", kept)):
             run(tmp_path / name, *options, *cache)
         pd.testing.assert_frame_equal(records(tmp_path / "with"), records(tmp_path / "without"))
-
-    def test_a_size_that_is_none(self, test_set: Path, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match=r"`cache\.gigabytes` to be a number from 0.*-1"):
-            run(tmp_path / "run", *options_of(test_set, tmp_path), "cache.gigabytes=-1")

@@ -504,10 +504,6 @@ class TestRefusals:
         with pytest.raises(UsageError, match=message):
             audit(audited.given(*names), tmp_path / "audit", policies=POLICIES)
 
-    def test_a_run_that_is_not_finished(self, audited: Audits, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"run\.json: no such file.*finished run"):
-            audit([audited.runs["corrected"], tmp_path], tmp_path / "a", policies=POLICIES)
-
     def test_files_in_another_place_are_the_same_files(
         self, audited: Audits, prior_file: Path, tmp_path: Path
     ) -> None:
