@@ -307,7 +307,7 @@ def _check_node(node: Any, key: str, live: Sequence[tuple[Sequence[str], Option]
     for name in node:
         on = [(rest[1:], option) for rest, option in live if rest and rest[0] in ("*", name)]
         if on and name in node and not OmegaConf.is_missing(node, name):
-            _check_node(node[name], f"{key}.{name}" if key else str(name), on)
+            _check_node(node[name], (f"{key}." if key else "") + str(name), on)
 
 
 def _policy_names(config: DictConfig) -> tuple[str, ...]:
