@@ -35,10 +35,8 @@ from vssl.images import Transform
 from vssl.negatives.base import AudioCondition
 from vssl.records.files import run_in
 from vssl.records.run import Run
-from vssl.records.store import check_records
 from vssl.runs.evaluate import evaluate as run_evaluation
-from vssl.runs.folder import alone_in, mark_rescored
-from vssl.runs.score import score_run
+from vssl.runs.score import rescore
 from vssl.thresholds.base import ThresholdPolicy
 from vssl.types import Sample
 
@@ -214,10 +212,7 @@ def score(
         config = composed_config("rescore", words)
         check_options(config)
         settings = _scoring_with(ScoringSettings.of(config), objects)
-        check_records(folder)
-        with alone_in(folder):
-            score_run(settings, folder, keep=True)
-            mark_rescored(folder)
+        rescore(settings, folder)
     return Run(folder, keep=run.keep if isinstance(run, Run) else None)
 
 
