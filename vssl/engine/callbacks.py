@@ -105,7 +105,7 @@ class RecordWriter(pl.Callback):
 
 
 class OpenBar(pl.Callback):
-    """A progress bar that closes when the run fails."""
+    """A progress bar that closes when the run ends or fails."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,16 +114,14 @@ class OpenBar(pl.Callback):
 
     def open_bar(self, description: str, total: int) -> None:
         """Open a bar in place of the one before; `advance` counts on it."""
-        self.close_bar()
+        self._bar.close()
         self.advance = self._bar.enter_context(progress_bar(description, total))
 
-    def close_bar(self) -> None:
-        """Close the bar, if one is open."""
+    def on_exception(self, *_: Any, **__: Any) -> None:
+        """Close the bar."""
         self._bar.close()
 
-    def on_exception(self, *_: Any, **__: Any) -> None:
-        """Close the bar when the run fails or is interrupted."""
-        self.close_bar()
+    on_test_end = on_train_end = on_exception
 
 
 class LoaderProgress(OpenBar, ProgressBar):
@@ -149,7 +147,3 @@ class LoaderProgress(OpenBar, ProgressBar):
         """Count a batch."""
         parts = batch if isinstance(batch, list) else [batch]
         self.advance(sum(len(part.index) for part in parts))
-
-    def on_test_end(self, *_: Any, **__: Any) -> None:
-        """Close the last bar."""
-        self.close_bar()
