@@ -16,7 +16,7 @@ from tests.helpers.running import FAST, command, composed, run_settings
 from vssl.config.compose import composed_config, group_names, whole_group
 from vssl.config.options import (
     OPTIONS,
-    allow_absent_members,
+    allow_absent,
     check_options,
     drop_absent_members,
     hint_for,
@@ -229,7 +229,7 @@ NEGATIVES = "negatives=silence,noise"
     ],
 )
 def test_what_is_forced(arguments: list[str], forced: list[int]) -> None:
-    found = allow_absent_members(arguments)
+    found = allow_absent(arguments)
     assert found == [f"++{a}" if n in forced else a for n, a in enumerate(arguments)]
 
 
@@ -238,8 +238,8 @@ def test_members_of_one_s_own(flag: list[str], tmp_path: Path) -> None:
     (tmp_path / "negatives").mkdir()
     (tmp_path / "negatives" / "rain.yaml").write_text("rain: {_target_: my.Rain, drops: 3}\n")
     arguments = ["-m", *(each.format(tmp_path) for each in flag), "negatives=rain,silence"]
-    assert allow_absent_members([*arguments, "negatives.rain.drops=1"])[-1].startswith("++")
-    assert not allow_absent_members([*arguments, "negatives.rain.wind=1"])[-1].startswith("++")
+    assert allow_absent([*arguments, "negatives.rain.drops=1"])[-1].startswith("++")
+    assert not allow_absent([*arguments, "negatives.rain.wind=1"])[-1].startswith("++")
 
 
 def test_a_default_that_is_not_there_is_named_with_its_file(tmp_path: Path) -> None:

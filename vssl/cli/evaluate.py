@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from vssl.cli.app import run_app
 from vssl.config.compose import is_multirun, with_hydra
-from vssl.config.options import allow_absent_members, allow_parts, with_override
+from vssl.config.options import allow_absent, with_override
 from vssl.config.settings import RunSettings
 from vssl.core.console import fail
 from vssl.runs.folder import is_first_process
@@ -24,7 +24,7 @@ def main() -> None:
     """Console script."""
     # Hydra's examples write it so, for a group that is not among the defaults
     arguments = [re.sub(r"^\+(?=experiment=)", "", argument) for argument in sys.argv[1:]]
-    arguments = allow_parts(allow_absent_members(limit_as_override(arguments)))
+    arguments = allow_absent(limit_as_override(arguments))
     if DRY_RUN in arguments:
         from vssl.runs.dry_run import dry_run
 

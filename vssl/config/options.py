@@ -323,15 +323,18 @@ GROUPS = ("negatives", "threshold", "metrics")
 """Groups that hold several members, each with options of its own."""
 
 
-def allow_absent_members(arguments: Sequence[str]) -> list[str]:
-    """Force the options of members that some jobs of a command line lack.
+def allow_absent(arguments: Sequence[str]) -> list[str]:
+    """Force options that Hydra would refuse, although they mean something.
 
-    In a sweep over a group, as `-m negatives=silence,noise negatives.noise.draws=3`, Hydra would
-    refuse the option in the first job. Forced, it is added there, and `drop_absent_members` takes
-    it away again. Hydra refuses options that no member has.
+    Those of a model's parts, as `model.sha256.image=HASH`, which its yaml may lack: a part that the
+    model does not have is refused later, with those that it has. In a sweep over a group those of
+    members that some jobs lack, as `-m negatives=silence,noise negatives.noise.draws=3`: where it
+    is added, `drop_absent_members` takes it away again. Hydra refuses options that no member has.
     """
+    parts = ("model.weights.", "model.sha256.")
+    arguments = [f"++{word}" if word.startswith(parts) else word for word in arguments]
     if {"-m", "--multirun"}.isdisjoint(arguments):
-        return list(arguments)
+        return arguments
     parsed = [_parsed(argument) for argument in arguments]
     swept = {each.key_or_group for each in parsed if each is not None and each.is_sweep_override()}
     changed = []
@@ -343,15 +346,6 @@ def allow_absent_members(arguments: Sequence[str]) -> list[str]:
                 argument = f"++{argument}"
         changed.append(argument)
     return changed
-
-
-def allow_parts(arguments: Sequence[str]) -> list[str]:
-    """Force options of a model's parts, as `model.sha256.image=HASH`, which its yaml may lack.
-
-    A part that the model does not have is refused later, with those that it has.
-    """
-    options = ("model.weights.", "model.sha256.")
-    return [f"++{word}" if word.startswith(options) else word for word in arguments]
 
 
 def with_override(arguments: Sequence[str], override: str) -> list[str]:
