@@ -12,7 +12,7 @@ import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,13 @@ from vssl.images import Transform
 from vssl.negatives.base import AudioCondition
 from vssl.records.files import run_in
 from vssl.records.run import Run
-from vssl.records.store import check_records
 from vssl.runs.evaluate import evaluate as run_evaluation
-from vssl.runs.folder import alone_in, mark_rescored
-from vssl.runs.score import score_run
+from vssl.runs.score import rescore
 from vssl.thresholds.base import ThresholdPolicy
 from vssl.types import Sample
 
 Paths = str | Path
+_Objects = Mapping[str, Mapping[str, Any]]  # by group and name
 
 _WITHOUT_SOUND = "center"  # a model of vssl that takes no sound
 _LISTED = "samples"  # the test set of listed samples
@@ -127,16 +126,14 @@ def evaluate(
         >>> run
         Run('Brightness-synthetic-corrected': 8 samples; positive, silence, noise x 10, offscreen x 10)
     """  # noqa: E501 - a line of output
-    chosen = _chosen(negatives=negatives, threshold=threshold, metrics=metrics)
-    words = [*_words(chosen, calibration), f"protocol={protocol}", f"prior={prior}"]
-    words += [f"seed={seed}", f"force={force}", "logger=none"]
+    words, objects = _chosen(calibration, negatives=negatives, threshold=threshold, metrics=metrics)
+    words += [f"protocol={protocol}", f"prior={prior}", f"seed={seed}", f"force={force}"]
+    words += ["logger=none"]
     words += ["trainer.enable_progress_bar=false"] if quiet else []
     keep, folder = None, None
     if output_dir is not None:
         folder = _made(_path(output_dir, "output_dir"))
-    elif not (isinstance(model, str) and isinstance(data, str)) or any(
-        each.objects for each in chosen.values()
-    ):
+    elif not (isinstance(model, str) and isinstance(data, str)) or any(objects.values()):
         keep = _TemporaryFolder()
         folder = keep.path
     words += [] if folder is None else [f"output_dir={quoted(folder)}"]
@@ -148,8 +145,8 @@ def evaluate(
     with _undisturbed():
         config = composed_config("evaluate", [*words, *more])
         settings = RunSettings.of(config)
-        group = _added("negatives", chosen, settings.negatives.group)
-        scoring = _scoring_with(settings.scoring, chosen)
+        group = _added("negatives", objects, settings.negatives.group)
+        scoring = _scoring_with(settings.scoring, objects)
         settings = replace(settings, negatives=NegativesSettings.of(group), scoring=scoring)
         devices = chosen_devices(settings.trainer.devices)
         if (len(devices) if isinstance(devices, list) else devices) != 1:
@@ -166,7 +163,7 @@ def evaluate(
             settings = with_network(
                 settings, model, frontend=frontend, image=image, value_range=value_range
             )
-        settings = replace(settings, config={**settings.config, **_contents(settings, chosen)})
+        settings = replace(settings, config={**settings.config, **_contents(settings, objects)})
         output = Path(run_folder(_root_=config)).absolute()
         if folder not in (None, output):
             raise UsageError("overrides: output_dir is an argument of vssl.evaluate. Set it there.")
@@ -209,16 +206,13 @@ def score(
         ['fixed', 'strict']
     """
     folder = _folder_of(run)
-    chosen = _chosen(threshold=threshold, metrics=metrics)
-    words = [f"run={quoted(folder)}", *_words(chosen, calibration), *_options(overrides)]
+    words, objects = _chosen(calibration, threshold=threshold, metrics=metrics)
+    words = [f"run={quoted(folder)}", *words, *_options(overrides)]
     with _undisturbed():
         config = composed_config("rescore", words)
         check_options(config)
-        settings = _scoring_with(ScoringSettings.of(config), chosen)
-        check_records(folder)
-        with alone_in(folder):
-            score_run(settings, folder, keep=True)
-            mark_rescored(folder)
+        settings = _scoring_with(ScoringSettings.of(config), objects)
+        rescore(settings, folder)
     return Run(folder, keep=run.keep if isinstance(run, Run) else None)
 
 
@@ -239,19 +233,14 @@ def load_run(folder: Paths) -> Run:
     return Run(_folder_of(folder, "folder"))
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    """What is chosen of a group that holds several members: by name, and as objects."""
-
-    word: str  # of the command line, for what is named
-    objects: Mapping[str, Any]
-
-
-def _chosen(**groups: Any) -> dict[str, _Chosen]:
-    """Sort what is given of each group, one or several, into names and objects."""
-    chosen = {}
+def _chosen(
+    calibration: Run | Paths | None, **groups: Any
+) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """Words of a command line for what is named of some groups; by group, what are objects."""
+    words: list[str] = []
+    chosen: dict[str, dict[str, Any]] = {}
     for group, given in groups.items():
-        kind, names, objects = _KINDS[group], [], {}
+        kind, names, objects = _KINDS[group], [], chosen.setdefault(group, {})
         for each in _listed(given):
             name = str(getattr(each, "name", ""))
             if isinstance(each, str):
@@ -266,24 +255,17 @@ def _chosen(**groups: Any) -> dict[str, _Chosen]:
             else:
                 objects[name] = each
         word = given if isinstance(given, str) else f"[{','.join(names)}]"
-        chosen[group] = _Chosen(f"{group}={word}", objects)
-    return chosen
-
-
-def _added(group: str, chosen: Mapping[str, _Chosen], members: Mapping[str, Any]) -> dict[str, Any]:
-    """A group's named members, and behind them the objects."""
-    objects = chosen[group].objects
-    if twice := [name for name in objects if name in members]:
-        raise UsageError(_TWICE.format(group, twice[0]))
-    return {**members, **{name: as_recipe(each) for name, each in objects.items()}}
-
-
-def _words(chosen: Mapping[str, _Chosen], calibration: Run | Paths | None) -> list[str]:
-    """Options of a command line that both `evaluate` and `score` have."""
-    words = [each.word for each in chosen.values()]
+        words.append(f"{group}={word}")
     if calibration is not None:
         words.append(f"calibration={quoted(_folder_of(calibration, 'calibration'))}")
-    return words
+    return words, chosen
+
+
+def _added(group: str, chosen: _Objects, members: Mapping[str, Any]) -> dict[str, Any]:
+    """A group's named members, and behind them the objects."""
+    if twice := [name for name in chosen[group] if name in members]:
+        raise UsageError(_TWICE.format(group, twice[0]))
+    return {**members, **{name: as_recipe(each) for name, each in chosen[group].items()}}
 
 
 def _listed(given: Any) -> list[Any]:
@@ -387,7 +369,7 @@ def _data_words(data: Any, root: Paths | None, folder: Path | None) -> list[str]
     return [f"data={_LISTED}", *(f"data.{key}={quoted(value)}" for key, value in words.items())]
 
 
-def _scoring_with(settings: ScoringSettings, chosen: Mapping[str, _Chosen]) -> ScoringSettings:
+def _scoring_with(settings: ScoringSettings, chosen: _Objects) -> ScoringSettings:
     """Scoring settings with the objects that were given besides names."""
     return replace(
         settings,
@@ -396,14 +378,14 @@ def _scoring_with(settings: ScoringSettings, chosen: Mapping[str, _Chosen]) -> S
     )
 
 
-def _contents(settings: RunSettings, chosen: Mapping[str, _Chosen]) -> dict[str, Any]:
+def _contents(settings: RunSettings, chosen: _Objects) -> dict[str, Any]:
     """What `run.json` keeps of the groups that hold objects."""
     groups = {
         "negatives": settings.negatives.group,
         "threshold": settings.scoring.threshold,
         "metrics": settings.scoring.metrics,
     }
-    groups = {name: group for name, group in groups.items() if chosen[name].objects}
+    groups = {name: group for name, group in groups.items() if chosen[name]}
     for name, group in (("model", settings.model.group), ("data", settings.data.group)):
         if not isinstance(group["_target_"], str):
             groups[name] = group

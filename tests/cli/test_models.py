@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vssl.cli.models import check_file, show_models
-from vssl.config.catalog import Entry, read_entries, read_state
+from vssl.config.catalog import Entry, read_entries
 from vssl.config.compose import group_names
 from vssl.core.errors import UsageError
 from vssl.core.hashing import file_sha256
@@ -58,11 +58,10 @@ def test_every_model_is_listed_with_its_paper(
         assert entry.name in printed
         if entry.network.checkpoint is None:
             continue
-        assert entry.facts["paper"], entry.name
-        assert entry.facts["year"], entry.name
+        for fact in ("paper", "year", "licence"):
+            assert entry.settings.group[fact], entry.name
         for part in entry.layouts:
-            assert entry.fact("licence", part), entry.named(part)
-            bundled = entry.fact("source", part).startswith("bundled")
+            bundled = entry.settings.source_of(part).startswith("bundled")
             file = f"{BUNDLED}/{entry.name}.safetensors, sha256 "
             place = file if bundled else "not found at /nowhere/"
             assert f"{entry.named(part)}: {place}" in printed
@@ -163,7 +162,7 @@ def test_state_of_checkpoints(
     (tmp_path / "fnac.pth").write_text("<html>")
     named = ("slavc", "lvs", "random", "ezvsl", "fnac")
     listed = read_entries([f"paths.weights={tmp_path}"], named)
-    states = {entry.name: read_state(entry) for entry in listed}
+    states = {entry.name: entry.state for entry in listed}
     assert states["slavc"].state == f"found, {file_sha256(path)[:8]}"
     assert states["slavc"].used == states["slavc"].ignored == 23_416_616
     assert "momentum_imgnet" in states["slavc"].details
@@ -199,7 +198,7 @@ def test_classes_that_compute_when_made(
         "name: computed\n_target_: tests.cli.test_models.Computed\n"
     )
     computed, _ = read_entries((), ("computed",))
-    assert read_state(computed).state == "none needed"
+    assert computed.state.state == "none needed"
 
 
 def test_models_of_ones_own_are_listed(

@@ -116,23 +116,6 @@ def test_experiments_compose_and_name_their_command(name: str) -> None:
     assert any(f"experiment={name}" in line for line in first)
 
 
-def test_what_cannot_change_records_is_not_in_the_identity() -> None:
-    plain = run_settings("model=center").identity
-    other = run_settings(
-        "model=center", "loader.batch_size=3", "trainer=ddp_sim", "logger=none", "force=true",
-        "threshold=fixed", "metrics=pia", "output_root=elsewhere", "data.cache=elsewhere",
-    )  # fmt: skip
-    assert other.identity == plain
-    changes = (
-        "seed=1",
-        "model.arguments.sigma=0.1",
-        "data.scenes=7",
-        "trainer.precision=bf16-mixed",
-    )
-    for change in changes:
-        assert run_settings("model=center", change).identity != plain, change
-
-
 @pytest.mark.parametrize("on_gpu", [False, True])
 def test_loaders_follow_the_machine_unless_told(on_gpu: bool) -> None:
     found = build.loader_options(run_settings(), on_gpu=on_gpu)

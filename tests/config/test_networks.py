@@ -301,6 +301,8 @@ class TestIdentity:
             (*guided, "prior.alpha=0.5"),
             (*guided, "prior.scale=released"),
             (*small, "model.precision=bf16-mixed"),
+            (*small, "seed=1"),
+            (*small, "data.scenes=7"),
             (*small, "protocol.positive_window=released"),
             (*small, "model.image.size=64"),
             (*small, "model.frontend.floor=1e-6"),
@@ -320,6 +322,8 @@ class TestIdentity:
             ("model.paper=mine", "model.year=2031", "model.licence=MIT", "model.source=here"),
             (f"prior.weights={moved}", "prior.source=there"),
             (f"model.weights={own}", f"paths.weights={tmp_path}"),
+            ("loader.batch_size=3", "trainer=ddp_sim", "logger=none", "force=true"),
+            ("threshold=fixed", "metrics=pia", "output_root=elsewhere", "data.cache=elsewhere"),
         ):
             assert run_settings(*guided, *overrides).identity == plain, overrides
 

@@ -8,10 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 from vssl.core import devices
-from vssl.core.devices import DeviceRequest, acquire_devices, request_for, visible_gpus
+from vssl.core.devices import DeviceRequest, acquire_devices, request_for
 from vssl.core.errors import UsageError
 
 LISTED = ["GPU-aaaa-1", "GPU-aabb-2", "GPU-cccc-3"]
@@ -29,19 +28,21 @@ CORES = ["0", "1", "2"]
         ("GPU-cc", [LISTED[2]]),
         ("GPU-aa", ["GPU-aa"]),
         ("MIG-x/1,1", ["MIG-x/1", LISTED[1]]),
+        ("3,1", ["3", "1"]),  # where no names are known
     ],
 )
-def test_visible_gpus(given: str | None, expected: list[str]) -> None:
-    environment = {} if given is None else {"CUDA_VISIBLE_DEVICES": given}
-    assert visible_gpus(environment, LISTED) == expected
-
-
-def test_indices_stand_for_themselves_where_no_names_are_known() -> None:
-    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "3,1"}, []) == ["3", "1"]
+def test_usable_gpus(
+    given: str | None, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if given is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    monkeypatch.setattr(devices, "_listed_gpus", lambda: [] if given == "3,1" else LISTED)
+    assert devices.usable_gpus() == expected
 
 
 @pytest.mark.parametrize(
-    ("accelerator", "devices", "gpus", "expected"),
+    ("accelerator", "wanted", "gpus", "expected"),
     [
         ("auto", 1, LISTED, DeviceRequest("GPU", tuple(LISTED), 1)),
         ("auto", 1, [], DeviceRequest("core", tuple(CORES), 1)),
@@ -55,10 +56,12 @@ def test_indices_stand_for_themselves_where_no_names_are_known() -> None:
     ],
 )
 def test_requests(
-    accelerator: str, devices: object, gpus: list[str], expected: DeviceRequest
-) -> None:
-    trainer = OmegaConf.create({"accelerator": accelerator, "devices": devices})
-    assert request_for(trainer, gpus=gpus, cores=CORES) == expected
+    accelerator: str, wanted: object, gpus: list[str], expected: DeviceRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(devices, "usable_gpus", lambda: gpus)
+    monkeypatch.setattr(devices, "usable_cores", lambda: CORES)
+    assert request_for({"accelerator": accelerator, "devices": wanted}) == expected
 
 
 @pytest.mark.parametrize(
@@ -69,10 +72,12 @@ def test_requests(
         ({"devices": 1, "num_nodes": 2}, "a job of a sweep runs on one machine"),
     ],
 )
-def test_impossible_requests(settings: dict[str, object], message: str) -> None:
-    trainer = OmegaConf.create({"accelerator": "gpu", **settings})
+def test_impossible_requests(
+    settings: dict[str, object], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "usable_gpus", lambda: LISTED)
     with pytest.raises(UsageError, match=message):
-        request_for(trainer, gpus=LISTED, cores=CORES)
+        request_for({"accelerator": "gpu", **settings})
 
 
 def test_a_device_is_lent_to_one_at_a_time_and_several_without_deadlock(tmp_path: Path) -> None:

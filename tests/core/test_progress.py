@@ -99,13 +99,10 @@ def test_a_terminal_shows_rate_and_remaining_time_and_logs_above_the_bars(tmp_pa
     assert shown.endswith("\x1b[?25h") or "\x1b[?25h" in shown.rsplit("inner", 1)[1]  # cursor back
 
 
-def test_nothing_is_drawn_where_bars_are_off(tmp_path: Path) -> None:
+def test_nothing_is_drawn_without_a_terminal_or_where_bars_are_off(tmp_path: Path) -> None:
     off = "from vssl.core.progress import show_progress; show_progress(False)\n"
     shown, _, _ = on_terminal(sys.executable, "-c", off + NESTED, cwd=tmp_path)
     assert shown.split() == ["LOGGED", "turn", "0", "LOGGED", "turn", "1"]
-
-
-def test_nothing_is_drawn_without_a_terminal(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", NESTED], cwd=tmp_path, capture_output=True, text=True, check=True,
         timeout=60, env={**os.environ, "FORCE_COLOR": "1"},

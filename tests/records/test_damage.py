@@ -339,8 +339,13 @@ def test_arguments_that_hydra_cannot_read(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_with_an_equals_sign_are_told_from_overrides() -> None:
-    for name in ("pic=1.png", "a=b/c.jpg", "my.clip=2.wav", "x=y.mp4"):
+def test_files_with_an_equals_sign_are_told_from_overrides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a=b").mkdir()
+    for name in ("pic=1.png", "a=b/c.jpg"):
+        Path(name).touch()
         assert split_inputs([name, "bark.wav"]) == (Path(name), Path("bark.wav"), [])
     for override in ("seed=1", "negatives.noise.file=noise.wav", "modle=x", "+mine=x.png"):
         assert split_inputs(["dog.jpg", override, "bark.wav"])[2] == [override]

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.helpers.running import HEARS, LEAN, Loudness, command, maps, records, run, run_settings
+from tests.helpers.running import LEAN, command, maps, records, run, run_settings
 from vssl.config.networks import make_network
 from vssl.models.rcgrad import RCGradRaw
 from vssl.models.weights import load_weights
@@ -48,13 +48,6 @@ SILENCE_FROM_NOISE = {
 About half of the smallest distance over the 13 images with the seeded weights; with the released
 negatives it is at most 0.0005 for EZ-VSL, SLAVC and FNAC (docs/protocols.md, R2).
 """
-
-
-class Deaf(Loudness):
-    """A model that takes the sound and makes nothing of it."""
-
-    def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
-        return torch.ones_like(super().encode_audio(inputs))
 
 
 def listens(found: pd.DataFrame) -> bool:
@@ -275,13 +268,3 @@ class TestCorrected:
     def test_models_listen_and_baselines_do_not(self, corrected: tuple[str, pd.DataFrame]) -> None:
         model, found = corrected
         assert listens(found) is (model not in DEAF)
-
-
-@pytest.mark.parametrize(("model", "expected"), [("Loudness", True), ("Deaf", False)])
-def test_a_model_that_ignores_its_audio_is_found_out(
-    vggss_folder: Path, tmp_path: Path, model: str, expected: bool
-) -> None:
-    target = "tests.helpers.running" if model == "Loudness" else __name__
-    data = ("data=vggss", f"data.root={vggss_folder}", *ONE_DRAW, *QUICK)
-    run(tmp_path / "run", *HEARS, f"model._target_={target}.{model}", *data)
-    assert listens(records(tmp_path / "run")) is expected

@@ -14,9 +14,9 @@ import pytest
 import soundfile
 
 from tests.helpers.drawn import draw_vggss
-from tests.helpers.running import records, run
+from tests.helpers.running import HEARS, Loudness, records, run
+from tests.helpers.stopping import Stopping
 from vssl.core.errors import UsageError
-from vssl.models.baselines import Random
 from vssl.records.files import INPUTS_FILE, RUN_FILE, SUMMARY_FILE
 from vssl.records.store import read_provenance
 from vssl.runs.dry_run import dry_run
@@ -161,10 +161,6 @@ def test_runs_of_earlier_versions_stay(
     assert "already evaluated" in caplog.text
 
 
-class StopError(Exception):
-    """What stops a run."""
-
-
 @pytest.mark.parametrize("change", [touched, same_size_picture])
 def test_shards_of_other_input_are_not_taken(
     change: Callable[[Path], None],
@@ -174,27 +170,16 @@ def test_shards_of_other_input_are_not_taken(
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    options = (*on(vggss_folder), "shard_seconds=0", "loader.batch_size=2")
-    localize, calls = Random.localize, []
-
-    def stopping(self: Random, batch: object, audio: object) -> object:
-        if batch.sample_ids != ("fixed",):  # type: ignore[attr-defined]  # the fingerprint's
-            calls.append(1)
-            if len(calls) == 3:
-                raise StopError
-        return localize(self, batch, audio)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Random, "localize", stopping)
-        with pytest.raises(StopError):
-            run(tmp_path / "run", *options)
-        change(vggss_folder)
-        capsys.readouterr()
-        dry_run([*options, f"output_dir={tmp_path / 'run'}"])
-        kept = change is touched
-        assert ("partly recorded: 4 of 6" in capsys.readouterr().out) == kept
-        run(tmp_path / "run", *options)
-    assert len(calls) == (4 if kept else 6)
+    options = (*HEARS, *on(vggss_folder)[1:], "shard_seconds=0", "loader.batch_size=2")
+    stopping, kept = Stopping(monkeypatch, Loudness), change is touched
+    stopping.stop(2, tmp_path / "run", *options)
+    change(vggss_folder)
+    capsys.readouterr()
+    dry_run([*options, f"output_dir={tmp_path / 'run'}"])
+    assert ("partly recorded: 4 of 6" in capsys.readouterr().out) == kept
+    stopping.encoded()
+    run(tmp_path / "run", *options)
+    assert stopping.images == [2] * (1 if kept else 3)
     assert ("shards of a stopped run are not used" in caplog.text) == (not kept)
     run(tmp_path / "whole", *options)
     pd.testing.assert_frame_equal(records(tmp_path / "run"), records(tmp_path / "whole"))

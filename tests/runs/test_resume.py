@@ -5,25 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 from tests.helpers.drawn import draw_vggss
 from tests.helpers.running import HEARS, Loudness, records, run
+from tests.helpers.stopping import StopError, Stopping
 from vssl.models.tiny import Tiny
-from vssl.records.files import RUN_FILE, SHARDS_FOLDER
+from vssl.records.files import SHARDS_FOLDER
 
 OFTEN = ("shard_seconds=0", "loader.batch_size=2", "loader.audio_batch_size=4")
 # the records are what counts here
 QUICK = ("threshold=fixed", "metrics=pia")
 DRAWS = ("negatives.noise.draws=2", "negatives.offscreen.draws=2")
-
-
-class StopError(Exception):
-    """What stops a run."""
 
 
 def on(folder: Path) -> tuple[str, ...]:
@@ -42,42 +37,6 @@ def whole(test_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     run(folder, *HEARS, *on(test_set))
     return folder
-
-
-class Stopping:
-    """Lets a model encode some batches of images, then stops it; counts what it encoded."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, model: type) -> None:
-        self.allowed: float = np.inf
-        self.images: list[int] = []
-        self.sounds: list[int] = []
-        self.error: type[BaseException] = StopError
-        encode_image, encode_audio = model.encode_image, model.encode_audio
-
-        def image(network: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-            if len(images) > 1:  # a single one is the fingerprint
-                if len(self.images) >= self.allowed:
-                    raise self.error
-                self.images.append(len(images))
-            return encode_image(network, images)
-
-        def audio(network: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-            self.sounds.append(len(inputs))
-            return encode_audio(network, inputs)
-
-        monkeypatch.setattr(model, "encode_image", image)
-        monkeypatch.setattr(model, "encode_audio", audio)
-
-    def stop(self, after: int, folder: Path, *options: str) -> None:
-        """Stop a run after some batches, and count anew."""
-        self.allowed = after
-        self.images.clear()
-        with pytest.raises((self.error, SystemExit)):
-            run(folder, *options)
-        assert not (folder / RUN_FILE).exists()
-        self.allowed = np.inf
-        self.images.clear()
-        self.sounds.clear()
 
 
 @pytest.fixture

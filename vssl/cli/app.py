@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import math
 import os
@@ -19,21 +20,15 @@ from vssl.core.console import fail, quieten_libraries
 from vssl.core.errors import UsageError, was_interrupted
 
 
-def run_app(
-    main: Callable[[], Any], config_name: str, *, before_error: Callable[[], object] = lambda: None
-) -> None:
+def run_app(main: Callable[[], Any], config_name: str) -> None:
     """Run a command; print the user's errors as one message, and end with status 1.
 
-    Hints are from the configuration `config_name`; `before_error` is called before a message.
+    Hints are from the configuration `config_name`.
     """
     quieten_libraries()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach us instead of Hydra's printer
     try:
-        try:
-            main()
-        except (Exception, KeyboardInterrupt):
-            before_error()
-            raise
+        main()
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         if was_interrupted(error):
             fail("interrupted", status=130)
@@ -92,10 +87,6 @@ def _near(key: str, options: Iterable[str]) -> str:
     return hint or f". There are: {', '.join(sorted(keys))}"
 
 
-def _folder(text: str) -> Path:
-    return Path(text).expanduser()
-
-
 def command_parser(
     program: str,
     description: str,
@@ -121,7 +112,7 @@ def command_parser(
         description += " Options may also be words: runs=DIR output_dir=DIR threshold=[a,b]."
     parser = kind(prog=program, description=description, epilog=f"example: {example}")
     if runs is not None:
-        parser.add_argument("runs", nargs="+", metavar="RUN", type=_folder, help=runs)
+        parser.add_argument("runs", nargs="+", metavar="RUN", type=given_path, help=runs)
     if overrides is not None:
         text = f"as for vssl-evaluate, e.g. {overrides}"
         parser.add_argument("overrides", nargs="*", metavar="key=value", help=text)
@@ -165,22 +156,15 @@ def whole_number(least: int, most: int = INT32) -> Callable[[str], int]:
 
 
 def finite_number(
-    *, above: float = -math.inf, below: float = math.inf, example: str = ""
+    words: str = "a number", *, above: float = -math.inf, below: float = math.inf
 ) -> Callable[[str], float]:
-    """Return an argparse type for a finite number strictly between bounds."""
-    bounds = {"above": above, "below": below}
-    limits = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
-    words = " ".join(filter(None, ["a number", " and ".join(limits)]))
+    """Return an argparse type for a finite number strictly between bounds, which `words` tell."""
 
     def number(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and above < value < below):
-            hint = f", as {example}" if example else ""
-            raise argparse.ArgumentTypeError(f"expected {words}{hint}, got {text}")
-        return value
+        with contextlib.suppress(ValueError):
+            if above < (value := float(text)) < below:
+                return value
+        raise argparse.ArgumentTypeError(f"expected {words}, got {text}")
 
     return number
 
@@ -198,4 +182,4 @@ def given_path(text: str) -> Path:
     """Convert an option to a path; an empty one is refused, as it would be this folder."""
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
-    return Path(text)
+    return Path(text).expanduser()

@@ -64,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     option("--primary", metavar="ROW",
            help="row that is corrected for no other, [condition/]metric/policy; asks for that"
            " metric and policy too (all/f_loc/universal_q3 where it is there)")  # fmt: skip
-    option("--margin", default=1.0, type=finite_number(above=0), metavar="POINTS",
+    option("--margin", default=1.0, metavar="POINTS",
+           type=finite_number("a number above 0", above=0),
            help="points within which runs are tied (1)")  # fmt: skip
     option("--variant", default="av", metavar="NAME", help="map variant, av or ogl (av)")
     option("--permutations", type=whole_number(1), metavar="N",

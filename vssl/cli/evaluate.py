@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from vssl.cli.app import run_app
 from vssl.config.compose import is_multirun, with_hydra
-from vssl.config.options import allow_absent_members, allow_parts, with_override
+from vssl.config.options import allow_absent, with_override
 from vssl.config.settings import RunSettings
 from vssl.core.console import fail
 from vssl.runs.folder import is_first_process
@@ -24,7 +24,7 @@ def main() -> None:
     """Console script."""
     # Hydra's examples write it so, for a group that is not among the defaults
     arguments = [re.sub(r"^\+(?=experiment=)", "", argument) for argument in sys.argv[1:]]
-    arguments = allow_parts(allow_absent_members(limit_as_override(arguments)))
+    arguments = allow_absent(limit_as_override(arguments))
     if DRY_RUN in arguments:
         from vssl.runs.dry_run import dry_run
 
@@ -35,7 +35,7 @@ def main() -> None:
     elsewhere = any(argument.startswith("hydra/launcher=") for argument in arguments)
     if not elsewhere and not {"-m", "--multirun"}.isdisjoint(arguments):
         start_process_server(wandb="logger=none" not in arguments)  # while Hydra reads files
-    run_app(lambda: with_hydra(_run), "evaluate", before_error=finish_sweep)
+    run_app(_evaluate, "evaluate")
 
 
 def limit_as_override(arguments: list[str]) -> list[str]:
@@ -54,6 +54,14 @@ def limit_as_override(arguments: list[str]) -> list[str]:
     if not limits[-1].isdecimal():
         fail(f"--limit: expected a number of samples, as in --limit 20, but got `{limits[-1]}`.")
     return with_override(kept, f"++data.limit={limits[-1]}")
+
+
+def _evaluate() -> None:
+    try:
+        with_hydra(_run)
+    except (Exception, KeyboardInterrupt):  # of which Hydra tells no callback
+        finish_sweep()
+        raise
 
 
 def _run(config: DictConfig, folder: Path) -> object:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from pathlib import Path
 
 from vssl.cli.app import command_parser, console_script, output_as_option
 from vssl.config.compose import composed_config
@@ -22,18 +21,17 @@ def main() -> None:
         " data=..., negatives=..., seed=...",
         example="vssl-export-plan data=vggss data.root=/data/vggss negatives=all output=plan",
         overrides="data=vggss data.root=DIR negatives=all; output=DIR",
+        output="the folder; also output=DIR",
     )
-    parser.add_argument("--output", metavar="DIR", help="the folder; also output=DIR")
     options = parser.parse_intermixed_args(output_as_option(sys.argv[1:]))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for word in options.overrides:
         key = word.partition("=")[0]
         if key in ("model", "protocol", "prior"):
             raise UsageError(f"{word}: a plan does not depend on {key}. Leave it out.")
-    output = options.output
-    if not output or "\0" in output:
+    if options.output is None:
         raise UsageError("output is not set. Set output=DIR, the folder for the plan.")
     settings = RunSettings.of(composed_config("evaluate", ["model=stored", *options.overrides]))
     from vssl.runs.export_plan import export_plan
 
-    export_plan(settings, Path(output).expanduser().absolute())
+    export_plan(settings, options.output.absolute())

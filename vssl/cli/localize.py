@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-import mimetypes
-import re
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
 from vssl.cli.app import command_parser, console_script, finite_number, given_path, whole_number
-from vssl.config.options import OPTIONS
 from vssl.core.errors import UsageError
 from vssl.core.files import output_folder
 
@@ -91,7 +88,7 @@ def _command_line() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--false-alarms", metavar="RATE",
-        type=finite_number(above=0, below=1, example="0.05 for 5 %"),
+        type=finite_number("a number above 0 and below 1, as 0.05 for 5 %", above=0, below=1),
         help="threshold that this share of the calibration run's negatives exceeds at most, 0.05"
         " for 5 %%",
     )  # fmt: skip
@@ -125,12 +122,13 @@ def joined_weights(given: Sequence[tuple[str, Path]]) -> Path | dict[str, Path] 
 
 
 def _frame_rate(text: str) -> float:
-    return math.inf if text == "all" else finite_number(above=0, example="5, or all")(text)
+    rate = finite_number("a number above 0, as 5, or all", above=0)
+    return math.inf if text == "all" else rate(text)
 
 
 def split_inputs(inputs: Sequence[str]) -> tuple[Path, Path | None, list[str]]:
-    """Split a command line into picture, sound if any, and `key=value` words."""
-    overrides = [each for each in inputs if "=" in each and not _is_file(each)]
+    """Split a command line into picture, sound if any, and `key=value` words that are no files."""
+    overrides = [each for each in inputs if "=" in each and not Path(each).exists()]
     files = [Path(each) for each in inputs if each not in overrides]
     if not 1 <= len(files) <= 2:
         raise UsageError(
@@ -138,15 +136,3 @@ def split_inputs(inputs: Sequence[str]) -> tuple[Path, Path | None, list[str]]:
             f"{': ' if files else ''}{', '.join(map(str, files))}."
         )
     return files[0], files[1] if len(files) == 2 else None, overrides
-
-
-def _is_file(word: str) -> bool:
-    """Whether a word with `=` is a file: it exists, or ends as pictures, sounds and videos do."""
-    if Path(word).exists():
-        return True
-    kind = (mimetypes.guess_type(word)[0] or "").partition("/")[0]
-    key = re.split(r"[=.@]", word.lstrip("+~"))[0]
-    return kind in ("image", "audio", "video") and key not in _GROUPS and word[0] not in "+~"
-
-
-_GROUPS = {key.partition(".")[0] for key in OPTIONS} | {"experiment", "hydra", "metrics"}

@@ -51,18 +51,16 @@ def show_models(entries: Sequence[Entry]) -> None:
     """
     from rich.console import Console
 
-    from vssl.config.catalog import model_table, read_parts, read_state
+    from vssl.config.catalog import model_table
     from vssl.reporting.tables.render import show_table
 
-    parts = {entry.name: read_parts(entry) for entry in entries}
-    states = {entry.name: read_state(entry, parts[entry.name]) for entry in entries}
     console = Console(highlight=False)
-    show_table(console, model_table(entries, states))
+    show_table(console, model_table(entries))
     faults = []
     for entry in entries:
         if entry.needs:
-            console.print(f"{entry.name}: {states[entry.name].state}", markup=False)
-        for part, state in parts[entry.name].items():
+            console.print(f"{entry.name}: {entry.state.state}", markup=False)
+        for part, state in entry.parts.items():
             if state.details:
                 line = f"{entry.named(part)}: {state.details}"
                 console.print(line, markup=False, soft_wrap=True)
@@ -86,27 +84,27 @@ def check_file(path: Path, entries: Sequence[Entry], *, why: bool = False) -> No
     from vssl.config.catalog import sort_by_fit
 
     fit = sort_by_fit(path, entries)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{path}: sha256 {fit.sha256}; holds {fit.holds}", markup=False)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console.print(f"{path}: sha256 {fit.sha256}; holds {fit.holds}")
     for name, text in fit.fits.items():
-        console.print(f"  fits {name}: {text}", markup=False)
+        console.print(f"  fits {name}: {text}")
     if len(fit.fits) > 1 and not fit.declared:
         console.print(
             "  These have one layout: the file cannot say which of them it is; its source can."
         )
     for entry in entries:
         if entry.needs:
-            console.print(f"  not compared with {entry.name}: {entry.needs}", markup=False)
+            console.print(f"  not compared with {entry.name}: {entry.needs}")
     if fit.fits and not why:
         console.print(f"  fits none of the other {len(fit.others)}; --why says what each lacks")
         return
     shown = list(fit.others) if why else list(fit.others)[:_NEAREST]
     for number, name in enumerate(shown):
         misfit = fit.others[name]
-        console.print(f"  not {name}: {misfit.reason}", markup=False)
+        console.print(f"  not {name}: {misfit.reason}")
         if why and not fit.fits and number < _NEAREST:
             for line in misfit.entries:
-                console.print(f"    {line}", markup=False)
+                console.print(f"    {line}")
     if not fit.fits:
         others = f"the other {len(fit.others) - len(shown)}"
         more = "" if why else f"; --why says so of {others}, and lists all entries of the nearest"

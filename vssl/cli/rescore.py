@@ -16,7 +16,6 @@ from vssl.config.options import check_options
 from vssl.config.settings import ScoringSettings
 from vssl.core.files import write_text
 from vssl.records.files import RECORDS_FILE, RELEASED_FILE, run_in
-from vssl.runs.folder import alone_in, mark_rescored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,18 +27,13 @@ def main(config: DictConfig) -> pd.DataFrame:
     """Console script."""
     check_options(config)
     from vssl.records.binarize import scoring_device
-    from vssl.records.store import check_records
     from vssl.reporting.tables.run import announce
-    from vssl.runs.score import score_run
+    from vssl.runs.score import rescore
 
     folder = run_in(Path(config.run).expanduser().absolute())
-    check_records(folder)
-    with alone_in(folder):
-        if config.export is not None:
-            _export_released(folder)
-        device = scoring_device(config.accelerator)
-        score_run(ScoringSettings.of(config), folder, keep=True, device=device)
-        mark_rescored(folder)
+    rescore(ScoringSettings.of(config), folder, device=scoring_device(config.accelerator))
+    if config.export is not None:
+        _export_released(folder)
     return announce(folder)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
 import torch
 from hydra.errors import InstantiationException
@@ -204,16 +204,8 @@ def build_trainer(
     return trainer
 
 
-class LoaderOptions(TypedDict):
-    """Options of the data loaders, given to both."""
-
-    batch_size: int
-    audio_batch_size: int
-    num_workers: int
-
-
-def loader_options(settings: RunSettings, *, on_gpu: bool) -> LoaderOptions:
-    """Batch sizes and threads; what is not set follows from the machine.
+def loader_options(settings: RunSettings, *, on_gpu: bool) -> dict[str, int]:
+    """`batch_size`, `audio_batch_size` and `num_workers`; what is not set follows from the machine.
 
     16 at once were the fastest on two CPU cores, with 4 to 32 tried, and reading ahead would take
     the cores from the networks there. A GPU wants more to be busy, and all cores to read for it.
@@ -225,9 +217,8 @@ def loader_options(settings: RunSettings, *, on_gpu: bool) -> LoaderOptions:
         if processes == -1:
             processes = torch.cuda.device_count()
         size, workers = 64, max(1, len(usable_cores()) // max(1, processes))
-    defaults = LoaderOptions(batch_size=size, audio_batch_size=size, num_workers=workers)
-    given = {key: value for key, value in settings.loader.items() if value is not None}
-    return cast("LoaderOptions", {**defaults, **given})
+    defaults = {"batch_size": size, "audio_batch_size": size, "num_workers": workers}
+    return defaults | {key: value for key, value in settings.loader.items() if value is not None}
 
 
 def build_transforms(settings: RunSettings) -> tuple[Transform, Transform | None]:

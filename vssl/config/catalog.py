@@ -6,6 +6,7 @@ import copy
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,97 +31,6 @@ _SHOWN_PARTS = 8
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A model, or the object prior, as configured; the name is what the user types after `model=`.
-
-    The network is without values where that is possible (torch's meta device), and None where a
-    library is not installed: `needs` is the command that installs it. `weights` is where the
-    checkpoint files are looked for, by part; empty for a model without weights.
-    """
-
-    name: str
-    facts: Mapping[str, Any]
-    network: Pretrained | None
-    weights: Mapping[str, Path]
-    needs: str = ""
-
-    @property
-    def layouts(self) -> Mapping[str, CheckpointLayout]:
-        """Layout of each checkpoint file by part, as far as it is known."""
-        return {} if self.network is None else self.network.layouts()
-
-    def fact(self, name: str, part: str) -> str:
-        """A fact of a part: its own, or that of all parts."""
-        texts = by_part(self.facts.get(name))
-        return texts.get(part) or texts.get("", "")
-
-    def named(self, part: str) -> str:
-        """The name of the model and a part of it."""
-        return f"{self.name}, part {part}" if part else self.name
-
-
-def read_entries(overrides: Sequence[str] = (), names: Collection[str] = ()) -> list[Entry]:
-    """All models of the group `model`, or some by name, and the object prior.
-
-    `overrides` are Hydra's, e.g. `paths.weights=FOLDER`.
-
-    Raises:
-        UsageError: when a model cannot be made.
-    """
-    entries = [
-        _entry(name, *_configured(name, overrides)) for name in names or group_names("model")
-    ]
-    config = composed_config("models", overrides)
-    prior: Any = OmegaConf.to_container(config.prior, resolve=True)
-    weights = PriorSettings.of(prior, weights_folder=config.paths.weights)
-    path = weights.find_weights() or weights.weights_folder / PUBLISHED_FILES[0]
-    with torch.device("meta"):
-        entries.append(Entry(_OBJECT_PRIOR, prior, ObjectPrior(), {"": path}))
-    return entries
-
-
-def _entry(name: str, facts: Mapping[str, Any], settings: ModelSettings) -> Entry:
-    """Make a model by its configuration, without its weights."""
-    try:
-        with torch.device("meta"):
-            network = make_network(settings)
-    except MissingExtraError as error:
-        command = str(error).rpartition(": ")[2]
-        return Entry(name, facts, None, settings.weights, needs=command)
-    except UsageError:  # its class computes with values
-        network = make_network(settings)
-    return Entry(name, facts, network, settings.weights)
-
-
-def _configured(name: str, overrides: Sequence[str]) -> tuple[dict[str, Any], ModelSettings]:
-    """Configuration of a model."""
-    model = composed_config("models", [*overrides, f"model={name}"]).model
-    facts: Any = OmegaConf.to_container(model, resolve=True)
-    return facts, ModelSettings.of({"image": None, **facts})
-
-
-def models_at_hand(overrides: Sequence[str] = ()) -> list[str]:
-    """Names of the models that run as they are: all of their checkpoint files are there.
-
-    Left out are models that are told the ground truth, and stored maps.
-    """
-    configured = {name: _configured(name, overrides) for name in group_names("model")}
-    entries = (
-        _entry(name, facts, settings)
-        for name, (facts, settings) in configured.items()
-        if all(path.is_file() for path in settings.weights.values())
-    )
-    return [
-        entry.name
-        for entry in entries
-        if isinstance(entry.network, LocalizationModel)
-        and not entry.network.knows
-        and entry.network.map_size != (0, 0)
-        and set(entry.layouts) <= set(entry.weights)
-    ]
-
-
-@dataclass(frozen=True)
 class CheckpointState:
     """What is known of a model's checkpoint, or of a part of it: in a word, and in a sentence.
 
@@ -135,39 +45,124 @@ class CheckpointState:
     ignored: int = 0  # values in the files that the map does not need
 
 
-def read_parts(entry: Entry) -> dict[str, CheckpointState]:
-    """Look for each checkpoint file of a model, and compare it with its part of the model."""
-    return {part: _read_part(entry, part) for part in entry.layouts}
+@dataclass(frozen=True)
+class Entry:
+    """A model, or the object prior, as configured; the name is what the user types after `model=`.
+
+    The network is without values where that is possible (torch's meta device), and None where a
+    library is not installed: `needs` is the command that installs it. The settings' weights are
+    where checkpoint files are looked for.
+    """
+
+    name: str
+    settings: ModelSettings
+    network: Pretrained | None
+    needs: str = ""
+
+    @property
+    def layouts(self) -> Mapping[str, CheckpointLayout]:
+        """Layout of each checkpoint file by part, as far as it is known."""
+        return {} if self.network is None else self.network.layouts()
+
+    def named(self, part: str) -> str:
+        """The name of the model and a part of it."""
+        return f"{self.name}, part {part}" if part else self.name
+
+    @cached_property
+    def parts(self) -> Mapping[str, CheckpointState]:
+        """What is known of each checkpoint file, compared with its part of the model."""
+        return {part: _read_part(self, part) for part in self.layouts}
+
+    @property
+    def state(self) -> CheckpointState:
+        """What is known of all checkpoint files of the model."""
+        if self.needs:
+            return CheckpointState(f"needs {self.needs}")
+        if not self.parts:
+            return CheckpointState("none needed")
+        if list(self.parts) == [""]:
+            return self.parts[""]
+        states = self.parts.values()
+        words = list(dict.fromkeys(state.state for state in states))
+        if len(words) > 1:
+            words = [f"{part} {state.state}" for part, state in self.parts.items()]
+        return CheckpointState(
+            "; ".join(words),
+            "; ".join(f"{part}: {s.details}" for part, s in self.parts.items() if s.details),
+            fits=all(state.fits for state in states),
+            fault=any(state.fault for state in states),
+            used=sum(state.used for state in states),
+            ignored=sum(state.ignored for state in states),
+        )
 
 
-def read_state(entry: Entry, parts: Mapping[str, CheckpointState] | None = None) -> CheckpointState:
-    """What is known of all checkpoint files of a model; `parts` is what `read_parts` gave."""
-    parts = read_parts(entry) if parts is None else parts
-    if entry.needs:
-        return CheckpointState(f"needs {entry.needs}")
-    if not parts:
-        return CheckpointState("none needed")
-    if list(parts) == [""]:
-        return parts[""]
-    words = list(dict.fromkeys(state.state for state in parts.values()))
-    if len(words) > 1:
-        words = [f"{part} {state.state}" for part, state in parts.items()]
-    return CheckpointState(
-        "; ".join(words),
-        "; ".join(f"{part}: {state.details}" for part, state in parts.items() if state.details),
-        fits=all(state.fits for state in parts.values()),
-        fault=any(state.fault for state in parts.values()),
-        used=sum(state.used for state in parts.values()),
-        ignored=sum(state.ignored for state in parts.values()),
+def read_entries(overrides: Sequence[str] = (), names: Collection[str] = ()) -> list[Entry]:
+    """All models of the group `model`, or some by name, and the object prior.
+
+    `overrides` are Hydra's, e.g. `paths.weights=FOLDER`.
+
+    Raises:
+        UsageError: when a model cannot be made.
+    """
+    names = names or group_names("model")
+    entries = [_entry(name, _configured(name, overrides)) for name in names]
+    config = composed_config("models", overrides)
+    prior: Any = OmegaConf.to_container(config.prior, resolve=True)
+    weights = PriorSettings.of(prior, weights_folder=config.paths.weights)
+    path = weights.find_weights() or weights.weights_folder / PUBLISHED_FILES[0]
+    with torch.device("meta"):
+        network = ObjectPrior()
+    settings = ModelSettings.of({**prior, "weights": str(path)})
+    return [*entries, Entry(_OBJECT_PRIOR, settings, network)]
+
+
+def _entry(name: str, settings: ModelSettings) -> Entry:
+    """Make a model by its configuration, without its weights."""
+    try:
+        with torch.device("meta"):
+            network = make_network(settings)
+    except MissingExtraError as error:
+        return Entry(name, settings, None, needs=str(error).rpartition(": ")[2])
+    except UsageError:  # its class computes with values
+        network = make_network(settings)
+    return Entry(name, settings, network)
+
+
+def _configured(name: str, overrides: Sequence[str]) -> ModelSettings:
+    model = composed_config("models", [*overrides, f"model={name}"]).model
+    group: Any = OmegaConf.to_container(model, resolve=True)
+    return ModelSettings.of(group)
+
+
+def models_at_hand(overrides: Sequence[str] = ()) -> list[str]:
+    """Names of the models that run as they are: all of their checkpoint files are there.
+
+    Left out are models that are told the ground truth, and stored maps.
+    """
+    configured = {name: _configured(name, overrides) for name in group_names("model")}
+    entries = (
+        _entry(name, settings)
+        for name, settings in configured.items()
+        if all(path.is_file() for path in settings.weights.values())
     )
+    return [
+        entry.name
+        for entry in entries
+        if isinstance(entry.network, LocalizationModel)
+        and not entry.network.knows
+        and entry.network.map_size != (0, 0)
+        and set(entry.layouts) <= set(entry.settings.weights)
+    ]
 
 
 def _read_part(entry: Entry, part: str) -> CheckpointState:
-    path = entry.weights.get(part)
+    """Look for the checkpoint file of a part, and compare it with the model."""
+    settings = entry.settings
+    path = settings.weights.get(part)
     if path is None:
         return CheckpointState("not set")
     if not path.is_file():
-        source = entry.fact("source", part)
+        source = settings.source_of(part)
         return CheckpointState("not found", f"not found at {path}; source: {source}")
     try:
         match = match_file(entry, read_checkpoint(path), path, part=part)
@@ -178,7 +173,7 @@ def _read_part(entry: Entry, part: str) -> CheckpointState:
         return CheckpointState("does not fit", f"{path}: does not fit: {faults}", fault=True)
     sha256 = file_sha256(path)
     details = f"{path}, sha256 {sha256}, {what_counts(match)}"
-    declared = by_part(entry.facts.get("sha256")).get(part)
+    declared = settings.sha256.get(part)
     if declared is not None and declared.lower() != sha256:
         details = f"{details}; but {entry.name} is to have the sha256 {declared}"
         return CheckpointState("another sha256", details, fault=True)
@@ -187,7 +182,7 @@ def _read_part(entry: Entry, part: str) -> CheckpointState:
     )
 
 
-def match_file(entry: Entry, content: Any, path: Path, *, part: str = "") -> Match:
+def match_file(entry: Entry, content: Any, path: Path, *, part: str) -> Match:
     """How a checkpoint's content compares with a part of a model.
 
     Raises:
@@ -216,15 +211,15 @@ def what_counts(match: Match) -> str:
     return f"{text} ({len(match.ignored)} entries: {', '.join(parts)})"
 
 
-def model_table(entries: Sequence[Entry], states: Mapping[str, CheckpointState]) -> Table:
+def model_table(entries: Sequence[Entry]) -> Table:
     """Return a row for each model: paper, map, front end, and the state of its checkpoint."""
     rows = []
     for entry in entries:
-        state = states[entry.name]
-        facts = [str(entry.facts.get(fact) or "") for fact in ("paper", "year")]
-        licences = by_part(entry.facts.get("licence")).items()
+        state, group = entry.state, entry.settings.group
+        facts = [str(group.get(fact) or "") for fact in ("paper", "year")]
+        licences = by_part(group.get("licence")).items()
         facts.append("; ".join(f"{part} {licence}".strip() for part, licence in licences))
-        facts += [*_map(entry.network), _front_end(entry.facts)]
+        facts += [*_map(entry.network), _front_end(entry.settings)]
         facts += [f"{state.used:,}", f"{state.ignored:,}"] if state.fits else ["", ""]
         rows.append(text_row(entry.name, *facts, state.state))
     texts = ("paper", "licence", "front end", "checkpoint")
@@ -248,13 +243,13 @@ def _map(network: Pretrained | None) -> tuple[str, str]:
     return f"{height} x {width}", f"{begin}, {end}"
 
 
-def _front_end(facts: Mapping[str, Any]) -> str:
+def _front_end(settings: ModelSettings) -> str:
     """The front end in words: window, class and settings."""
-    if facts.get("frontend") is None:
+    if settings.frontend is None:
         return "takes no audio"
-    frontend = instantiate(facts["frontend"])
-    window, settings = getattr(frontend, "window", None), getattr(frontend, "extra_repr", str)()
-    parts = [type(window).__name__ if window is not None else "", type(frontend).__name__, settings]
+    frontend = instantiate(settings.frontend)
+    window, options = getattr(frontend, "window", None), getattr(frontend, "extra_repr", str)()
+    parts = [type(window).__name__ if window is not None else "", type(frontend).__name__, options]
     return ", ".join(part for part in parts if part)
 
 
@@ -305,11 +300,11 @@ def sort_by_fit(path: Path, entries: Sequence[Entry]) -> Fit:
             others[name] = Misfit(len(lines) + match.heads, "; ".join(match.faults), lines)
             continue
         hints = [what_counts(match), _prefix(content, layout, path)]
-        published = entry.weights.get(part)
+        published = entry.settings.weights.get(part)
         if published is not None and published.name == path.name:
             named.add(name)
             hints.append(f"is called {path.name}, as the published file")
-        if by_part(entry.facts.get("sha256")).get(part) == sha256:
+        if entry.settings.sha256.get(part, "").lower() == sha256:
             declared.add(name)
             hints.insert(1, "has the sha256 that it declares")
         fits[name] = "; ".join(hint for hint in hints if hint)

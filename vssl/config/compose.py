@@ -27,7 +27,7 @@ import vssl
 from vssl.config.options import (
     IMAGE_LESSON,
     OPTIONS,
-    allow_parts,
+    allow_absent,
     drop_absent_members,
     hint_for,
     near_keys,
@@ -129,7 +129,7 @@ def composed_config(name: str, overrides: Sequence[str]) -> DictConfig:
     """
     try:
         with _initialized():
-            return compose(name, overrides=allow_parts(overrides))
+            return compose(name, overrides=allow_absent(overrides))
     except COMPOSING as error:
         raise UsageError(fault_of(error, name, overrides)) from error
 

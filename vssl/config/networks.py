@@ -118,9 +118,8 @@ def build_model(settings: ModelSettings) -> tuple[LocalizationModel, dict[str, W
         )
     if network is settings.network and not weights:
         network = copied(network)
-        _quicken(settings, network)
-        return network, {}
-    _check_parts(settings, network.layouts())
+    else:
+        _check_parts(settings, network.layouts())
     reports = {
         part: load_weights(network, path, part=part, sha256=settings.sha256.get(part))
         for part, path in weights.items()

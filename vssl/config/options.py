@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from string import hexdigits
 from typing import Any
@@ -98,23 +98,14 @@ def choice(*names: str) -> Option:
     return Option(f"one of {', '.join(names)}", lambda value: value in names, names)
 
 
-def choices(names: Sequence[str]) -> Option:
-    """A list of some names, each at most once."""
+def _listed(words: str, option: Option, *, least: int = 0) -> Option:
+    """A list of different values."""
 
     def fits(value: Any) -> bool:
-        listed = isinstance(value, _LISTS)
-        return listed and set(value) <= set(names) and len(set(value)) == len(value)
+        listed = isinstance(value, _LISTS) and least <= len(value) <= INT16
+        return listed and all(map(option.fits, value)) and len(set(value)) == len(value)
 
-    return Option(f"a list, each at most once, of {', '.join(names)}", fits, tuple(names))
-
-
-def _different_numbers(low: float, high: float) -> Option:
-    def fits(value: Any) -> bool:
-        listed = isinstance(value, _LISTS) and 0 < len(value) <= INT16
-        inside = listed and all(_is_number(each) and low <= each <= high for each in value)
-        return inside and len(set(value)) == len(value)
-
-    return Option(f"a list of different numbers from {low:g} to {high:g}, as in [-10,10]", fits)
+    return Option(words, fits, option.choices)
 
 
 def _is_devices(value: Any) -> bool:
@@ -129,10 +120,6 @@ FLAG = Option("true or false", lambda value: isinstance(value, bool))
 TEXT = Option("a text", _is_text)
 NAME = Option("a name, not empty", lambda value: _is_text(value) and bool(value.strip()))
 PATH = Option("a path, not empty", NAME.fits)
-_NAMES = Option(
-    "a list of names, as in [image,audio.norm]",
-    lambda value: isinstance(value, _LISTS) and all(map(NAME.fits, value)),
-)
 _SHA256 = Option(
     "the 64 hexadecimal digits of a sha256",
     lambda value: isinstance(value, str) and len(value) == 64 and not set(value) - {*hexdigits},
@@ -172,7 +159,9 @@ OPTIONS: dict[str, Option] = {
     "accelerator": choice("auto", "cpu"),
     "calibration": PATH.or_null("this run"),
     "shard_seconds": number(0, 1e9),
-    "subsets": choices(("category", "object_size")).or_null("none"),
+    "subsets": _listed(
+        "a list, each at most once, of category, object_size", choice("category", "object_size")
+    ).or_null("none"),
     "bootstrap.resamples": whole(1, RESAMPLES),
     "bootstrap.seed": whole(0, INT64),
     "loader.batch_size": whole(1).or_null("16 on a CPU, 64 on a GPU"),
@@ -248,12 +237,11 @@ OPTIONS: dict[str, Option] = {
     "negatives.*.exclude": PATH.or_null(),
     "negatives.*.table": PATH.or_null(),
     "negatives.*.groups.*": NAME,
-    "negatives.*.avoid.*": Option(
-        "a list of groups",
-        lambda value: isinstance(value, ListConfig) and all(map(NAME.fits, value)),
-    ),
+    "negatives.*.avoid.*": _listed("a list of groups", NAME),
     "negatives.*.over": choice("window", "clip"),
-    "negatives.*.decibels": _different_numbers(-300, 300),
+    "negatives.*.decibels": _listed(
+        "a list of different numbers from -300 to 300, as in [-10,10]", _DECIBELS, least=1
+    ),
     "threshold.*.name": NAME,
     "threshold.*.value": number(-1e30, 1e30),
     "threshold.*.rate": Option(
@@ -283,7 +271,7 @@ OPTIONS: dict[str, Option] = {
     "training.shuffle_sounds": FLAG,
     "training.weights": _by_part(PATH).or_null("random weights"),
     "training.weights.*": PATH,
-    "training.frozen": _NAMES,
+    "training.frozen": _listed("a list of names, as in [image,audio.norm]", NAME),
     "training.loss.epsilon": number(-1e9, 1e9),
     "training.loss.epsilon2": number(-1e9, 1e9),
     "training.loss.softness": number(0, 1e6, above=True),
@@ -297,35 +285,29 @@ def check_options(config: DictConfig) -> None:
 
     Keys that are not in the table, and those of classes of other packages, may be anything.
     """
-    for pattern, key, value in _matching_values(config, OPTIONS):
-        OPTIONS[pattern].check(key, value)
     policy = choice(*_policy_names(config))
-    columns = [f"overview.{each}" for each in ("positives", "marked", "equal", "universal")]
-    for _, key, value in _matching_values(config, columns):
-        policy.check(key, value)
+    columns = {f"overview.{each}": policy for each in ("positives", "marked", "equal", "universal")}
+    options = {**OPTIONS, **columns}
+    _check_node(config, "", [(pattern.split("."), option) for pattern, option in options.items()])
 
 
-def _matching_values(config: DictConfig, patterns: Iterable[str]) -> list[tuple[str, str, Any]]:
-    """Patterns that match keys, with the keys and their values, in the order of the patterns."""
-    # every node is looked at once: OmegaConf is slow, and there are hundreds of patterns
-    places = {pattern: place for place, pattern in enumerate(patterns)}
-    found: list[tuple[str, str, Any]] = []
+def _check_node(node: Any, key: str, live: Sequence[tuple[Sequence[str], Option]]) -> None:
+    """Check a node and what it holds by the rest of the patterns that have matched so far.
 
-    def walk(node: Any, key: tuple[str, ...], live: Mapping[str, Sequence[str]]) -> None:
-        """Go on with what the patterns that matched so far ask of a node."""
-        found.extend((pattern, ".".join(key), node) for pattern, rest in live.items() if not rest)
-        if not isinstance(node, DictConfig):
-            return
-        target = "" if OmegaConf.is_missing(node, "_target_") else str(node.get("_target_") or "")
-        if target and key[:1] and key[0] in _OF_CLASSES and not target.startswith("vssl."):
-            return
-        for name in node:
-            on = {each: rest[1:] for each, rest in live.items() if rest and rest[0] in ("*", name)}
-            if on and name in node and not OmegaConf.is_missing(node, name):
-                walk(node[name], (*key, str(name)), on)
-
-    walk(config, (), {pattern: pattern.split(".") for pattern in places})
-    return sorted(found, key=lambda each: places[each[0]])
+    Each node is looked at once, and none that no pattern matches: OmegaConf is slow.
+    """
+    for rest, option in live:
+        if not rest:
+            option.check(key, node)
+    if not isinstance(node, DictConfig):
+        return
+    target = "" if OmegaConf.is_missing(node, "_target_") else str(node.get("_target_") or "")
+    if target and key.partition(".")[0] in _OF_CLASSES and not target.startswith("vssl."):
+        return
+    for name in node:
+        on = [(rest[1:], option) for rest, option in live if rest and rest[0] in ("*", name)]
+        if on and name in node and not OmegaConf.is_missing(node, name):
+            _check_node(node[name], (f"{key}." if key else "") + str(name), on)
 
 
 def _policy_names(config: DictConfig) -> tuple[str, ...]:
@@ -341,15 +323,18 @@ GROUPS = ("negatives", "threshold", "metrics")
 """Groups that hold several members, each with options of its own."""
 
 
-def allow_absent_members(arguments: Sequence[str]) -> list[str]:
-    """Force the options of members that some jobs of a command line lack.
+def allow_absent(arguments: Sequence[str]) -> list[str]:
+    """Force options that Hydra would refuse, although they mean something.
 
-    In a sweep over a group, as `-m negatives=silence,noise negatives.noise.draws=3`, Hydra would
-    refuse the option in the first job. Forced, it is added there, and `drop_absent_members` takes
-    it away again. Hydra refuses options that no member has.
+    Those of a model's parts, as `model.sha256.image=HASH`, which its yaml may lack: a part that the
+    model does not have is refused later, with those that it has. In a sweep over a group those of
+    members that some jobs lack, as `-m negatives=silence,noise negatives.noise.draws=3`: where it
+    is added, `drop_absent_members` takes it away again. Hydra refuses options that no member has.
     """
+    parts = ("model.weights.", "model.sha256.")
+    arguments = [f"++{word}" if word.startswith(parts) else word for word in arguments]
     if {"-m", "--multirun"}.isdisjoint(arguments):
-        return list(arguments)
+        return arguments
     parsed = [_parsed(argument) for argument in arguments]
     swept = {each.key_or_group for each in parsed if each is not None and each.is_sweep_override()}
     changed = []
@@ -361,15 +346,6 @@ def allow_absent_members(arguments: Sequence[str]) -> list[str]:
                 argument = f"++{argument}"
         changed.append(argument)
     return changed
-
-
-def allow_parts(arguments: Sequence[str]) -> list[str]:
-    """Force options of a model's parts, as `model.sha256.image=HASH`, which its yaml may lack.
-
-    A part that the model does not have is refused later, with those that it has.
-    """
-    options = ("model.weights.", "model.sha256.")
-    return [f"++{word}" if word.startswith(options) else word for word in arguments]
 
 
 def with_override(arguments: Sequence[str], override: str) -> list[str]:

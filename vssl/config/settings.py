@@ -46,7 +46,6 @@ class ModelSettings:
     weights: Mapping[str, Path]  # by part of the network; the part of a single file is ""
     maps: Path | None  # of a model whose maps are stored
     sha256: Mapping[str, str]  # of the weights, by part; what is not there takes any
-    source: Mapping[str, str]  # where the weights come from; "" is of all parts
     released: Mapping[str, Any]  # what the authors' evaluation does otherwise
     compile: bool
     channels_last: bool
@@ -77,7 +76,6 @@ class ModelSettings:
             },
             maps=_path(group.get("maps")),
             sha256=by_part(group.get("sha256")),
-            source=by_part(group.get("source")),
             released=group.get("released") or {},
             compile=bool(group.get("compile")),
             channels_last=quicker("channels_last"),
@@ -87,7 +85,8 @@ class ModelSettings:
 
     def source_of(self, part: str) -> str:
         """Where the file of a part comes from."""
-        return self.source.get(part) or self.source.get("", "")
+        sources = by_part(self.group.get("source"))
+        return sources.get(part) or sources.get("", "")
 
 
 @dataclass(frozen=True)
@@ -283,9 +282,9 @@ class ScoringSettings:
 
     threshold: Mapping[str, Recipe]
     metrics: Mapping[str, Recipe]
-    calibration: str | None = None  # folder of the run that thresholds are learnt from
-    bootstrap: Mapping[str, int] = field(default_factory=lambda: {"resamples": 1000, "seed": 0})
-    subsets: Sequence[str] | None = ()
+    calibration: str | None  # folder of the run that thresholds are learnt from
+    bootstrap: Mapping[str, int]
+    subsets: Sequence[str] | None
 
     @classmethod
     def of(cls, config: DictConfig | dict[str, Any]) -> Self:
@@ -456,7 +455,7 @@ class TrainingSettings:
     options: Mapping[str, Any]  # all keys of the group `training`
     weights: Mapping[str, Path]  # to begin with, by part of the network
     seed: int
-    config: Mapping[str, Any]  # what the weights' provenance keeps
+    config: Mapping[str, Any]  # what the weights' provenance keeps: no paths of this machine
 
     @classmethod
     def of(cls, config: DictConfig) -> Self:
@@ -473,7 +472,7 @@ class TrainingSettings:
                 changed.data = OmegaConf.merge(changed.data, config.training[name])
             check_options(changed)
             splits.append(DataSettings.of(_plain(changed, "data")))
-        parts = ("model", "data", "protocol", "training")
+        paths = {"model": ("weights",), "data": ("cache", "root"), "protocol": (), "training": ()}
         model = ModelSettings.of(_plain(config, "model"), protocol=str(config.protocol.name))
         _check_image(model)
         options = _plain(config, "training")
@@ -485,7 +484,10 @@ class TrainingSettings:
             options=options,
             weights={p: Path(w).expanduser() for p, w in by_part(options["weights"]).items()},
             seed=config.seed,
-            config={part: _plain(config, part) for part in parts},
+            config={
+                part: {key: v for key, v in _plain(config, part).items() if key not in left_out}
+                for part, left_out in paths.items()
+            },
         )
 
 

@@ -10,7 +10,7 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +25,6 @@ from vssl.core.errors import UsageError
 _log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-_AT_ONCE = 32  # items that a thread takes at once
 
 JOBS_PER_GPU = 3
 """Jobs at once for each GPU: one uses it, while files of another are checked, or maps scored."""
@@ -41,9 +40,7 @@ class DeviceRequest:
     count: int
 
 
-def request_for(
-    trainer: Any, *, gpus: Sequence[str] | None = None, cores: Sequence[str] | None = None
-) -> DeviceRequest:
+def request_for(trainer: Any) -> DeviceRequest:
     """Return what a job with a group `trainer` needs of the GPUs and cores of this process.
 
     Raises:
@@ -54,8 +51,7 @@ def request_for(
             "trainer.num_nodes: a job of a sweep runs on one machine, as one process of the sweep"
             " starts it. Run it alone on several."
         )
-    gpus = usable_gpus() if gpus is None else gpus
-    cores = usable_cores() if cores is None else cores
+    gpus, cores = usable_gpus(), usable_cores()
     chosen = chosen_devices(trainer["devices"])
     if str(trainer["accelerator"]) not in ("gpu", "cuda", "auto") or not gpus:
         number = max(chosen, 1) if isinstance(chosen, int) else 1
@@ -97,8 +93,27 @@ def chosen_devices(devices: Any) -> list[int] | int:
 
 
 def usable_gpus() -> list[str]:
-    """Return the GPUs that this process may use, found without initialising CUDA."""
-    return visible_gpus(os.environ, _listed_gpus())
+    """Return the GPUs that this process may use, found without initialising CUDA.
+
+    They are those that `CUDA_VISIBLE_DEVICES` leaves visible. It holds indices, counted as by
+    `nvidia-smi`, or names. As in CUDA, everything after an index that does not exist is ignored.
+    """
+    given, listed = os.environ.get("CUDA_VISIBLE_DEVICES"), _listed_gpus()
+    if given is None:
+        return list(listed)
+    visible: list[str] = []
+    for entry in dict.fromkeys(part.strip() for part in given.split(",")):
+        if entry.isdecimal():
+            if listed and int(entry) >= len(listed):
+                break
+            # a cgroup may show each of two jobs its own GPU as number 0: only names tell them apart
+            visible.append(listed[int(entry)] if listed else entry)
+        elif re.match(r"(GPU|MIG)-", entry):
+            full = [name for name in listed if name.startswith(entry)]
+            visible.append(full[0] if len(full) == 1 else entry)
+        else:
+            break
+    return visible
 
 
 @cache
@@ -124,40 +139,10 @@ def each(
     advance: Callable[[int], object] = lambda count: None,
 ) -> Iterator[_Result]:
     """Apply a function to items in order, in threads; `advance` is told how many are done."""
-
-    def several(part: Sequence[_Item]) -> list[_Result]:
-        return [work(item) for item in part]
-
-    known = list(items)
-    parts = [known[n : n + _AT_ONCE] for n in range(0, len(known), _AT_ONCE)]
     with ThreadPoolExecutor(len(usable_cores())) as pool:
-        for results in pool.map(several, parts):
-            yield from results
-            advance(len(results))
-
-
-def visible_gpus(environment: Mapping[str, str], listed: Sequence[str]) -> list[str]:
-    """Return the listed GPUs that `CUDA_VISIBLE_DEVICES` leaves visible.
-
-    It holds indices, counted as by `nvidia-smi`, or names. As in CUDA, everything after an index
-    that does not exist is ignored.
-    """
-    given = environment.get("CUDA_VISIBLE_DEVICES")
-    if given is None:
-        return list(listed)
-    visible: list[str] = []
-    for entry in dict.fromkeys(part.strip() for part in given.split(",")):
-        if entry.isdecimal():
-            if listed and int(entry) >= len(listed):
-                break
-            # a cgroup may show each of two jobs its own GPU as number 0: only names tell them apart
-            visible.append(listed[int(entry)] if listed else entry)
-        elif re.match(r"(GPU|MIG)-", entry):
-            full = [name for name in listed if name.startswith(entry)]
-            visible.append(full[0] if len(full) == 1 else entry)
-        else:
-            break
-    return visible
+        for result in pool.map(work, items):
+            yield result
+            advance(1)
 
 
 def jobs_here() -> int:

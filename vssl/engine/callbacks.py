@@ -16,14 +16,14 @@ from pytorch_lightning.callbacks import ProgressBar
 from vssl.core.checks import check_map_range
 from vssl.core.errors import UsageError
 from vssl.core.progress import progress_bar, show_progress
-from vssl.engine.module import LocalizationModule
+from vssl.engine.localizer import Localizer
 from vssl.records.shards import Shards
 
 _FLUSH_BYTES = 32 * 2**20
 
 
 class RecordWriter(pl.Callback):
-    """Writes the collector's maps to shards as they are made, in every process.
+    """Writes maps to shards as a `LocalizationModule` makes them, in every process.
 
     Memory stays flat for any number of samples: one shard is written, by a thread beside the
     networks, while the next one grows. A killed run loses at most `seconds` of work, an interrupted
@@ -35,24 +35,34 @@ class RecordWriter(pl.Callback):
 
     def __init__(
         self,
-        module: LocalizationModule,
+        localizer: Localizer,
         shards: Shards,
         *,
         names: Sequence[str],
         seconds: float = 30.0,
     ) -> None:
-        self._collector, self._localizer = module.collector, module.localizer
+        self._localizer = localizer
         self._shards = shards
         self._names = names
         self._seconds = seconds
         self._written = -math.inf
+        self._held: list[tuple[torch.Tensor, ...]] = []  # index, maps and object maps by batch
         self._thread = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
-    def on_test_batch_end(self, *_: Any, **__: Any) -> None:
-        """Write when the maps are large enough, or the last write is long ago."""
+    def on_test_batch_end(
+        self, trainer: object, pl_module: object, outputs: Any, batch: Any, *_: Any, **__: Any
+    ) -> None:
+        """Hold a batch's maps; write when they are large enough, or the last write is long ago.
+
+        A GPU copies them when it has made them; the write waits for that.
+        """
+        if outputs:
+            maps = outputs["maps"]
+            made = [each for each in (maps.similarity, maps.objects) if each is not None]
+            self._held.append((batch.index, *(m.to("cpu", non_blocking=True) for m in made)))
         late = time.monotonic() - self._written >= self._seconds
-        if late or self._collector.held_bytes() >= _FLUSH_BYTES:
+        if late or sum(maps.nbytes for _, maps, *_ in self._held) >= _FLUSH_BYTES:
             self._flush()
         elif self._writing is not None and self._writing.done():
             self._wait()
@@ -72,9 +82,13 @@ class RecordWriter(pl.Callback):
     def _flush(self) -> None:
         """Begin to write what is held, when what was held before is written."""
         self._wait()
-        if self._collector.held_bytes():
+        if self._held:
+            if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+                torch.cuda.current_stream().synchronize()
+            index, maps, *objects = map(torch.cat, zip(*self._held, strict=True))
+            self._held.clear()
             self._written = time.monotonic()
-            self._writing = self._thread.submit(self._write, *self._collector.take())
+            self._writing = self._thread.submit(self._write, index, maps, *objects)
 
     def _wait(self) -> None:
         """Raise what stopped the last write."""
@@ -83,7 +97,7 @@ class RecordWriter(pl.Callback):
             writing.result()
 
     def _write(
-        self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None
+        self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None = None
     ) -> None:
         names, localizer = [self._names[n] for n in index.tolist()], self._localizer
         check_map_range(maps, localizer.model.value_range, names, model=localizer.name)
@@ -91,7 +105,7 @@ class RecordWriter(pl.Callback):
 
 
 class OpenBar(pl.Callback):
-    """A progress bar that closes when the run fails."""
+    """A progress bar that closes when the run ends or fails."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,16 +114,14 @@ class OpenBar(pl.Callback):
 
     def open_bar(self, description: str, total: int) -> None:
         """Open a bar in place of the one before; `advance` counts on it."""
-        self.close_bar()
+        self._bar.close()
         self.advance = self._bar.enter_context(progress_bar(description, total))
 
-    def close_bar(self) -> None:
-        """Close the bar, if one is open."""
+    def on_exception(self, *_: Any, **__: Any) -> None:
+        """Close the bar."""
         self._bar.close()
 
-    def on_exception(self, *_: Any, **__: Any) -> None:
-        """Close the bar when the run fails or is interrupted."""
-        self.close_bar()
+    on_test_end = on_train_end = on_exception
 
 
 class LoaderProgress(OpenBar, ProgressBar):
@@ -135,7 +147,3 @@ class LoaderProgress(OpenBar, ProgressBar):
         """Count a batch."""
         parts = batch if isinstance(batch, list) else [batch]
         self.advance(sum(len(part.index) for part in parts))
-
-    def on_test_end(self, *_: Any, **__: Any) -> None:
-        """Close the last bar."""
-        self.close_bar()

@@ -199,9 +199,9 @@ def saved_config(run: dict[str, Any]) -> DictConfig:
             config.data.root = root
         parts = config.model.get("weights")
         weights = [f"model.weights.{part}" for part in parts] if OmegaConf.is_dict(parts) else []
-        for key in (*(weights or ["model.weights"]), "prior.weights", "negatives.manifest",
-                    "negatives.noise.file", "negatives.offscreen.exclude",
-                    "negatives.offscreen.table", "data.cache"):  # fmt: skip
+        files = ("negatives.manifest", "negatives.noise.file", "negatives.offscreen.exclude",
+                 "negatives.offscreen.table", "data.ids", "data.flags", "data.cache")  # fmt: skip
+        for key in (*(weights or ["model.weights"]), "model.maps", "prior.weights", *files):
             path = OmegaConf.select(config, key)
             if path is not None:
                 OmegaConf.update(config, key, str(there / Path(str(path)).expanduser()))

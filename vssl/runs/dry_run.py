@@ -108,7 +108,6 @@ def _state(settings: RunSettings, folder: Path, looks: dict[str, int | UsageErro
             f"{error.filename}: nothing can be written there ({error.strerror}). Set another"
             " output_root."
         ) from error
-    identity_hash = settings.identity_hash
     if state == NO_RUN:
         parts = ("model", "prior", "trainer", "data", "negatives", "protocol")
         key = repr([getattr(settings, part) for part in parts])
@@ -120,13 +119,11 @@ def _state(settings: RunSettings, folder: Path, looks: dict[str, int | UsageErro
         samples = looks[key]
         if isinstance(samples, UsageError):
             raise samples
-        recorded = recorded_samples(folder, identity_hash)
+        recorded = recorded_samples(folder, settings.identity_hash)
         if recorded and not changed_inputs(folder):  # of other files nothing is taken
             return f"partly recorded: {recorded} of {samples}"
-    elif settings.data.leaves_out:
-        done = finished_run(folder, identity_hash)
-        if done is not None and is_finished(settings, folder, done):
-            return FINISHED_RUN
+    elif settings.data.leaves_out and is_finished(settings, folder, finished_run(settings, folder)):
+        return FINISHED_RUN
     return state
 
 

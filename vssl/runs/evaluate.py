@@ -13,9 +13,17 @@ from typing import Any
 import pandas as pd
 from pytorch_lightning.loggers import Logger
 
-from vssl.config.build import build_metrics, build_policies, has_negatives, policies_named
+from vssl.config.build import (
+    build_metrics,
+    build_policies,
+    check_data,
+    has_negatives,
+    policies_named,
+)
 from vssl.config.networks import check_network_options, make
 from vssl.config.settings import FOLDER, Recipe, RunSettings
+from vssl.core.errors import UsageError
+from vssl.core.hashing import ids_hash
 from vssl.core.memory import keep_freed_memory
 from vssl.core.progress import show_progress
 from vssl.engine.loggers import log_summary, open_loggers
@@ -24,7 +32,7 @@ from vssl.records.fit import check_calibration
 from vssl.records.store import check_records
 from vssl.reporting.tables.run import announce
 from vssl.runs.folder import alone_in, finished_run, is_first_process, write_run_file
-from vssl.runs.record import check_same_samples, record
+from vssl.runs.record import record
 from vssl.runs.score import score_run
 from vssl.runs.wandb_extras import mirror_run
 from vssl.thresholds.base import ThresholdPolicy
@@ -53,13 +61,12 @@ def evaluate(
     # of several processes the first; a sweep switches them off where jobs run beside each other
     show_progress(settings.trainer.progress_bar and is_first_process())
     policies = check_request(settings)
-    if not settings.force and not os.access(folder, os.W_OK):  # as on a read-only disk
-        done = finished_run(folder, settings.identity_hash)
-        if done is not None and is_finished(settings, folder, done):
-            return announce(folder, quiet=quiet)
+    read_only = not os.access(folder, os.W_OK)  # where nobody else writes
+    if read_only and is_finished(settings, folder, finished_run(settings, folder)):
+        return announce(folder, quiet=quiet)
     with alone_in(folder, wait=wait):
-        done = None if settings.force else finished_run(folder, settings.identity_hash)
-        if done is not None and is_finished(settings, folder, done):
+        done = finished_run(settings, folder)
+        if is_finished(settings, folder, done):
             return announce(folder, quiet=quiet)
         loggers = [_logger(recipe, folder) for recipe in settings.loggers.values()]
         with open_loggers(loggers, config=settings.known):
@@ -91,14 +98,21 @@ def _logger(recipe: Recipe, folder: Path) -> Logger:
     return logger
 
 
-def is_finished(settings: RunSettings, folder: Path, done: Mapping[str, Any]) -> bool:
-    """Whether a finished run needs no new scores; logs it.
+def is_finished(settings: RunSettings, folder: Path, done: Mapping[str, Any] | None) -> bool:
+    """Whether `finished_run` gave a run that needs no new scores; logs it.
 
     Raises:
         UsageError: when it left out other samples than it would now.
     """
+    if done is None:
+        return False
     if settings.data.leaves_out:
-        check_same_samples(settings, folder, done)
+        whole = ids_hash(sample.sample_id for sample in check_data(settings).samples)
+        if whole != done["provenance"]["manifest_hash"]:
+            raise UsageError(
+                f"{folder}: holds a finished run on other samples than are whole in"
+                f" {settings.data.root} now. Set another output_dir, or force=true to replace it."
+            )
     is_scored: bool = done.get("scoring_hash") == settings.scoring.hash
     if is_scored:
         _log.info("already evaluated, nothing to do (force=true evaluates again): %s", folder)

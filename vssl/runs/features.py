@@ -62,7 +62,7 @@ def take_fingerprint(localizer: Localizer, conditions: Sequence[AudioCondition])
         vectors = encoded(POSITIVE)[:, None] if localizer.uses_audio else torch.empty(1, 1, 0)
         first = torch.zeros(1, dtype=torch.int64)
         whole = (0, 0, EVALUATION_SIZE, EVALUATION_SIZE)
-        sample = Sample("fixed", Path(), Path(), "", (), "", (whole,), (1.0,), 0)
+        sample = Sample("fixed", Path(), Path(), boxes=(whole,), box_weights=(1.0,))
         alone = ImageBatch(
             first, image, first[None], ("fixed",), ((POSITIVE, 0),),
             sounding=((sample,),), pictured=((sample,),),
@@ -83,7 +83,7 @@ def take_fingerprint(localizer: Localizer, conditions: Sequence[AudioCondition])
     )
 
 
-def machine_facts(settings: RunSettings, loader: build.LoaderOptions) -> tuple[object, ...]:
+def machine_facts(settings: RunSettings, loader: Mapping[str, int]) -> tuple[object, ...]:
     """Hardware, precision and batch sizes, on which last digits depend; begins to use a GPU."""
     device: list[object] = [gpu_name(settings.trainer)]
     if device == [None]:  # whose cores the processes share

@@ -67,23 +67,26 @@ def alone_in(folder: Path, *, wait: bool = False) -> Iterator[None]:
         lock.release()
 
 
-def finished_run(folder: Path, identity_hash: str) -> dict[str, Any] | None:
-    """Read the finished run in a folder, None when there is none.
+def finished_run(settings: RunSettings, folder: Path) -> dict[str, Any] | None:
+    """Read the finished run in a folder; None when there is none, or it is to be replaced.
 
     Raises:
         UsageError: for another run, one on other input than there is now, or what is left of one.
     """
-    if not (folder / files.RUN_FILE).is_file():
+    if settings.force or not (folder / files.RUN_FILE).is_file():
         return None
-    from vssl.runs.inputs import check_inputs  # noqa: PLC0415 torch, --help
+    from vssl.runs.inputs import changed_inputs  # noqa: PLC0415 torch, --help
 
-    run = read_run_file(folder)
-    if run["config_hash"] != identity_hash:
+    run, other = read_run_file(folder), ""
+    if run["config_hash"] != settings.identity_hash:
+        other = "with another configuration or other weights"
+    elif what := changed_inputs(folder):
+        other = f"on other input than there is now: {what}"
+    if other:
         raise UsageError(
-            f"{folder}: holds a finished run with another configuration or other weights. Set"
-            " another output_dir, or force=true to replace it."
+            f"{folder}: holds a finished run {other}. Set another output_dir, or force=true to"
+            " replace it."
         )
-    check_inputs(folder)
     return run
 
 
@@ -96,7 +99,7 @@ def run_state(settings: RunSettings, folder: Path) -> str:
     Raises:
         UsageError: as `finished_run` does.
     """
-    done = None if settings.force else finished_run(folder, settings.identity_hash)
+    done = finished_run(settings, folder)
     if done is None:
         return NO_RUN
     scored = done.get("scoring_hash") == settings.scoring.hash

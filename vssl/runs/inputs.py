@@ -37,13 +37,10 @@ def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
     Raises:
         UsageError: for a file that was there when it was checked, and is no more.
     """
-    root = Path(getattr(reader, "root", data.annotation.parent)).resolve()
-    annotation = data.annotation.resolve()
-    absent = getattr(reader, "media", "check") == "absent"
-    samples = () if absent else data.samples
+    root, annotation = reader.root.resolve(), data.annotation.resolve()
+    samples = () if reader.media == "absent" else data.samples
     media = {path for s in samples for path in (s.image_path, s.audio_path)}
-    media |= getattr(reader, "truth_files", set())
-    paths = [annotation, *sorted(media, key=os.fspath)]
+    paths = [annotation, *sorted(media | reader.truth_files, key=os.fspath)]
     checked: dict[Path, CheckedFile[Any]] = {**data.images, **data.sounds}
 
     def state(path: Path) -> FileState:
@@ -65,24 +62,12 @@ def read_inputs(reader: DatasetReader, data: CheckedData) -> Inputs:
     return {"root": str(root), "files": files}
 
 
-def check_inputs(folder: Path) -> None:
-    """Check that a finished run's inputs are what they were.
-
-    A run whose test set is not on this machine any more, or whose inputs are not known, as of
-    vssl 0.1, stands as it is.
-
-    Raises:
-        UsageError: when they are not, with what changed and what to do.
-    """
-    if what := changed_inputs(folder):
-        raise UsageError(
-            f"{folder}: holds a finished run on other input than there is now: {what}. Set another"
-            " output_dir, or force=true to replace it."
-        )
-
-
 def changed_inputs(folder: Path) -> str | None:
-    """What of a run's inputs has changed, in words; empty for nothing, None where not known."""
+    """What of a run's inputs has changed, in words.
+
+    Empty for nothing, and where the test set is not on this machine any more; None where inputs
+    are not known, as of vssl 0.1.
+    """
     try:
         inputs: Inputs = json.loads((folder / INPUTS_FILE).read_text(encoding="utf-8"))
         root, files = Path(inputs["root"]), dict(inputs["files"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from vssl.config.build import build_reader
-from vssl.config.catalog import read_entries, read_state
+from vssl.config.catalog import read_entries
 from vssl.config.compose import composed_config
 from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
@@ -38,7 +38,7 @@ def run_paper(overrides: Sequence[str], output: Path | None, *, only_list: bool 
     Raises:
         UsageError: at the end, when a sweep failed.
     """
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     models, test_sets, missing = _take_stock(overrides)
     if output is None:
         output = Path(str(composed_config("evaluate", overrides).paths.outputs)) / "paper"
@@ -46,7 +46,7 @@ def run_paper(overrides: Sequence[str], output: Path | None, *, only_list: bool 
     evaluated = [name for name in models if name != _PRIOR]
     failed = []
     for name in test_sets if evaluated and not only_list else ():
-        console.print(f"\n{name}: {', '.join(evaluated)}", markup=False)
+        console.print(f"\n{name}: {', '.join(evaluated)}")
         command = [
             *(sys.executable, "-c", "from vssl.cli.evaluate import main; main()"),
             *("-m", f"experiment=paper_{name}"),
@@ -58,23 +58,22 @@ def run_paper(overrides: Sequence[str], output: Path | None, *, only_list: bool 
         if subprocess.run(command, check=False).returncode:
             failed.append(name)
     if not only_list and not output.is_dir():
-        console.print(f"\nnothing was evaluated, so there is no report ({output})", markup=False)
+        console.print(f"\nnothing was evaluated, so there is no report ({output})")
     elif not only_list:  # of what this call evaluated, or an earlier one
         try:
             make_report([output], output / "report", expected="paper")
         except UsageError as error:
-            console.print(f"\nno report: {error}", markup=False)
+            console.print(f"\nno report: {error}")
     found = ", ".join([*models, *(f"data={name}" for name in test_sets)])
-    console.print(f"\nfound: {found or 'nothing'}", markup=False)
+    console.print(f"\nfound: {found or 'nothing'}")
     console.print(f"missing: {len(missing) or 'nothing'}")
     for line in missing:
-        console.print(f"  {line}", markup=False)
+        console.print(f"  {line}")
     if missing:
         console.print(
             "Put checkpoints under their published names into one folder, and test sets as vggss/"
             " and is3/ into another; then: make paper WEIGHTS=FOLDER DATA=FOLDER, or"
-            " vssl-paper paths.weights=FOLDER paths.data=FOLDER. What is finished is not repeated.",
-            markup=False,
+            " vssl-paper paths.weights=FOLDER paths.data=FOLDER. What is finished is not repeated."
         )
     if failed:
         raise UsageError(f"not all of {', '.join(failed)} was done: {output}/sweep.md says why.")
@@ -87,7 +86,7 @@ def _take_stock(overrides: Sequence[str]) -> tuple[list[str], list[str], list[st
     entries = {entry.name: entry for entry in known}
     models, test_sets, missing = [], [], []
     for name in (*EVALUATED_MODELS, _PRIOR):
-        state = read_state(entries[name])
+        state = entries[name].state
         if state.fits:
             models.append(name)
         else:

@@ -24,7 +24,7 @@ from vssl.config.provenance import map_facts, run_facts
 from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
 from vssl.core.files import write_text
-from vssl.core.hashing import config_hash, ids_hash
+from vssl.core.hashing import config_hash
 from vssl.data.base import CheckedData, Problem
 from vssl.data.check import write_problems
 from vssl.data.datamodule import LocalizationDataModule
@@ -136,7 +136,7 @@ def record(
         recorded = shards.recorded(tidy=is_first_process())
         wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
         writer = RecordWriter(
-            module, shards,
+            localizer, shards,
             names=[sample.sample_id for sample in data.samples],
             seconds=settings.shard_seconds,
         )  # fmt: skip
@@ -288,7 +288,7 @@ def _datamodule(
     localizer: Localizer,
     tables: RunTables,
     wanted: Sequence[int] | None,
-    loader: build.LoaderOptions,
+    loader: Mapping[str, int],
 ) -> LocalizationDataModule:
     """Images and sounds of the wanted samples, but for what the feature tables hold already."""
     model, prior_transform = localizer.model, localizer.prior_transform
@@ -313,13 +313,3 @@ def _datamodule(
         known_sounds=tables.known_sounds(),
         **loader,
     )
-
-
-def check_same_samples(settings: RunSettings, folder: Path, done: Mapping[str, Any]) -> None:
-    """Check that a finished run without faulty or silent samples is on those that are whole now."""
-    data = build.check_data(settings)
-    if ids_hash(s.sample_id for s in data.samples) != done["provenance"]["manifest_hash"]:
-        raise UsageError(
-            f"{folder}: holds a finished run on other samples than are whole in"
-            f" {settings.data.root} now. Set another output_dir, or force=true to replace it."
-        )

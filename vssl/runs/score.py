@@ -23,7 +23,8 @@ from vssl.records.refit import ResampledRun
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import score_columns, score_records
 from vssl.records.scores import Samples, Scores
-from vssl.records.store import read_columns, read_provenance
+from vssl.records.store import check_records, read_columns, read_provenance
+from vssl.runs.folder import alone_in, mark_rescored
 from vssl.runs.learnt import note_learnt, policies_of
 from vssl.thresholds.base import ThresholdPolicy
 
@@ -73,6 +74,18 @@ def score_run(
     if kinds:
         summarize_subsets(folder, resampled, metrics, kinds, output=folder / SUBSETS_FILE)
     return summary
+
+
+def rescore(settings: ScoringSettings, folder: Path, *, device: torch.device = HOST) -> None:
+    """Score a finished run anew; the scores of other policies stay.
+
+    Raises:
+        UsageError: as `score_run`, when a file was changed, or another run is writing there.
+    """
+    check_records(folder)
+    with alone_in(folder):
+        score_run(settings, folder, keep=True, device=device)
+        mark_rescored(folder)
 
 
 def _other_rows(

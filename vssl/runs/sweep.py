@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib.util
-import itertools
 import json
 import logging
 import multiprocessing
@@ -22,19 +21,19 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from vssl.config.compose import is_multirun, with_hydra
+from vssl.config.compose import is_multirun, quoted, with_hydra
 from vssl.config.options import check_options
 from vssl.config.settings import RunSettings
 from vssl.core.console import fail, quieten_libraries
@@ -177,7 +176,7 @@ def _single_run(hydra: Any, folder: Path, request: DeviceRequest) -> list[str]:
         ),
         *(each for each in hydra.overrides.hydra if not each.startswith("hydra.mode=")),
         *hydra.overrides.task,
-        f"hydra.run.dir={QuotedString(str(folder), Quote.single).with_quotes()}",
+        f"hydra.run.dir={quoted(folder)}",
         # counted among those that it sees
         *([f"trainer.devices={request.count}"] if request.kind == "GPU" else []),
     ]
@@ -319,13 +318,8 @@ def planned_jobs(config: DictConfig, loader: ConfigLoader) -> list[list[str]] | 
         return None
     params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
     parser = OverridesParser.create(config_loader=loader)
-    values: dict[str, list[str]] = {}
-    for override in parser.parse_overrides([*params, *config.hydra.overrides.task]):
-        swept = override.is_sweep_override()
-        given = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
-        key = override.get_key_element()
-        values[key] = [f"{key}={value}" for value in given]
-    return [list(job) for job in itertools.product(*values.values())]
+    overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
+    return BasicSweeper.split_arguments(overrides, None)[0]
 
 
 def set_up_launcher(hydra: Any, launchers: Mapping[str, Mapping[str, Any]]) -> None:

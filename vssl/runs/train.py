@@ -183,11 +183,6 @@ def _write_weights(
             partial.write_bytes(safetensors.torch.save(copies))
     table = pd.DataFrame(log.rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_text(folder / f"{name}.csv", table)
-    paths = {"model": ("weights",), "data": ("cache", "root")}  # of this machine
-    config = {
-        part: {key: v for key, v in settings.config[part].items() if key not in paths.get(part, ())}
-        for part in ("model", "data", "protocol", "training")
-    }
     names = {part: path.name for part, path in weights.items()}
     hashes = {part: file_sha256(path) for part, path in weights.items()}
     facts: dict[str, Any] = {
@@ -197,7 +192,7 @@ def _write_weights(
         "command": shlex.join(["vssl-train", *sys.argv[1:]]),
         "seconds": round(seconds),
         "threads": torch.get_num_threads(),
-        "config": {**config, "seed": settings.seed},
+        "config": {**settings.config, "seed": settings.seed},
         "environment": environment(),
     }
     write_text(folder / f"{name}.json", json.dumps(facts, indent=1) + "\n")

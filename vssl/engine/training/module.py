@@ -192,7 +192,3 @@ class TrainingLog(OpenBar):
             "step %d of %d: loss %.3f in training, %.3f in validation",
             row["step"], trainer.max_steps, row["train_loss"], row["validation_loss"],
         )  # fmt: skip
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Close the bar."""
-        self.close_bar()
