@@ -12,8 +12,7 @@ import torch
 
 from vssl.core.errors import UsageError
 from vssl.engine.callbacks import RecordWriter
-from vssl.engine.localizer import NativeMaps
-from vssl.engine.module import AudioTable
+from vssl.engine.module import AudioTable, RecordCollector
 
 
 def added_up(tables: list[AudioTable]) -> None:
@@ -62,48 +61,50 @@ class Written:
     def __init__(self) -> None:
         self.positions: list[list[int]] = []
 
-    def write(self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor) -> None:
+    def write(
+        self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None
+    ) -> None:
         np.testing.assert_array_equal(maps[:, 0, 0, 0], index)
-        np.testing.assert_array_equal(object_maps[:, 0, 0], index)
         self.positions.append(index.tolist())
 
 
-@pytest.fixture
-def written() -> Written:
-    return Written()
-
-
-@pytest.fixture
-def writer(written: Written) -> RecordWriter:
-    """Of samples a to i, and of a model with maps of their positions, at most 6."""
+def writer(written: Written, collector: RecordCollector, **options: Any) -> RecordWriter:
+    """A writer for samples a to i, of a model with maps of their positions, at most 6."""
     shards: Any = written
     model = SimpleNamespace(value_range=(0.0, 6.0))
-    localizer: Any = SimpleNamespace(model=model, name="lvs")
-    return RecordWriter(localizer, shards, names="abcdefghi", seconds=3600)
+    module: Any = SimpleNamespace(
+        collector=collector, localizer=SimpleNamespace(model=model, name="lvs")
+    )
+    return RecordWriter(module, shards, names="abcdefghi", **options)
 
 
-def feed(writer: RecordWriter, *positions: int) -> None:
+def feed(collector: RecordCollector, *positions: int) -> None:
     index = torch.tensor(positions)
-    values = index.float().view(-1, 1, 1, 1).expand(-1, 2, 3, 3)
-    found = {"maps": NativeMaps(values, values[:, 0])}
-    writer.on_test_batch_end(None, None, found, SimpleNamespace(index=index), 0)
-    writer.on_test_batch_end(None, None, {}, [], 1)  # a batch of sounds
+    collector.update(index, index.float().view(-1, 1, 1, 1).expand(-1, 2, 3, 3))
 
 
-def test_the_first_batch_is_written_at_once_and_the_rest_at_the_end(
-    writer: RecordWriter, written: Written
-) -> None:
+def test_the_first_batch_is_written_at_once_and_the_rest_at_the_end() -> None:
+    written, collector = Written(), RecordCollector()
+    callback = writer(written, collector, seconds=3600)
     for positions in ((0, 1), (2, 3), (4,)):
-        feed(writer, *positions)
-    writer.on_test_end(mock.Mock(), mock.Mock())
+        feed(collector, *positions)
+        callback.on_test_batch_end()
+    trainer = mock.Mock()
+    callback.on_test_end(trainer, mock.Mock())
     assert written.positions == [[0, 1], [2, 3, 4]]
 
 
-def test_maps_that_are_refused_end_the_run(writer: RecordWriter, written: Written) -> None:
-    feed(writer, 0)
-    feed(writer, 7)
+@pytest.mark.parametrize("begun", [False, True])
+def test_maps_that_are_refused_end_the_run(begun: bool) -> None:
+    written, collector = Written(), RecordCollector()
+    callback = writer(written, collector, seconds=3600)
+    if begun:
+        feed(collector, 0)
+        callback.on_test_batch_end()
+    feed(collector, 7)
+    trainer = mock.Mock()
     with pytest.raises(UsageError, match="from 7 to 7 for h"):
-        writer.on_test_end(mock.Mock(), mock.Mock())
-    feed(writer, 5)
-    writer.on_exception()
-    assert written.positions == [[0], [5]]
+        callback.on_test_end(trainer, mock.Mock())
+    feed(collector, 5)
+    callback.on_exception()
+    assert written.positions == [[0], [5]][not begun :]

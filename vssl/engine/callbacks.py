@@ -16,14 +16,14 @@ from pytorch_lightning.callbacks import ProgressBar
 from vssl.core.checks import check_map_range
 from vssl.core.errors import UsageError
 from vssl.core.progress import progress_bar, show_progress
-from vssl.engine.localizer import Localizer
+from vssl.engine.module import LocalizationModule
 from vssl.records.shards import Shards
 
 _FLUSH_BYTES = 32 * 2**20
 
 
 class RecordWriter(pl.Callback):
-    """Writes maps to shards as a `LocalizationModule` makes them, in every process.
+    """Writes the collector's maps to shards as they are made, in every process.
 
     Memory stays flat for any number of samples: one shard is written, by a thread beside the
     networks, while the next one grows. A killed run loses at most `seconds` of work, an interrupted
@@ -35,34 +35,24 @@ class RecordWriter(pl.Callback):
 
     def __init__(
         self,
-        localizer: Localizer,
+        module: LocalizationModule,
         shards: Shards,
         *,
         names: Sequence[str],
         seconds: float = 30.0,
     ) -> None:
-        self._localizer = localizer
+        self._collector, self._localizer = module.collector, module.localizer
         self._shards = shards
         self._names = names
         self._seconds = seconds
         self._written = -math.inf
-        self._held: list[tuple[torch.Tensor, ...]] = []  # index, maps and object maps by batch
         self._thread = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
-    def on_test_batch_end(
-        self, trainer: object, pl_module: object, outputs: Any, batch: Any, *_: Any, **__: Any
-    ) -> None:
-        """Hold a batch's maps; write when they are large enough, or the last write is long ago.
-
-        A GPU copies them when it has made them; the write waits for that.
-        """
-        if outputs:
-            maps = outputs["maps"]
-            made = [each for each in (maps.similarity, maps.objects) if each is not None]
-            self._held.append((batch.index, *(m.to("cpu", non_blocking=True) for m in made)))
+    def on_test_batch_end(self, *_: Any, **__: Any) -> None:
+        """Write when the maps are large enough, or the last write is long ago."""
         late = time.monotonic() - self._written >= self._seconds
-        if late or sum(maps.nbytes for _, maps, *_ in self._held) >= _FLUSH_BYTES:
+        if late or self._collector.held_bytes() >= _FLUSH_BYTES:
             self._flush()
         elif self._writing is not None and self._writing.done():
             self._wait()
@@ -82,13 +72,9 @@ class RecordWriter(pl.Callback):
     def _flush(self) -> None:
         """Begin to write what is held, when what was held before is written."""
         self._wait()
-        if self._held:
-            if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-                torch.cuda.current_stream().synchronize()
-            index, maps, *objects = map(torch.cat, zip(*self._held, strict=True))
-            self._held.clear()
+        if self._collector.held_bytes():
             self._written = time.monotonic()
-            self._writing = self._thread.submit(self._write, index, maps, *objects)
+            self._writing = self._thread.submit(self._write, *self._collector.take())
 
     def _wait(self) -> None:
         """Raise what stopped the last write."""
@@ -97,7 +83,7 @@ class RecordWriter(pl.Callback):
             writing.result()
 
     def _write(
-        self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None = None
+        self, index: torch.Tensor, maps: torch.Tensor, object_maps: torch.Tensor | None
     ) -> None:
         names, localizer = [self._names[n] for n in index.tolist()], self._localizer
         check_map_range(maps, localizer.model.value_range, names, model=localizer.name)

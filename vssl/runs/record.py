@@ -136,7 +136,7 @@ def record(
         recorded = shards.recorded(tidy=is_first_process())
         wanted = sorted(set(range(len(data.samples))) - set(recorded)) if recorded else None
         writer = RecordWriter(
-            localizer, shards,
+            module, shards,
             names=[sample.sample_id for sample in data.samples],
             seconds=settings.shard_seconds,
         )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib.util
+import itertools
 import json
 import logging
 import multiprocessing
@@ -21,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -318,8 +318,13 @@ def planned_jobs(config: DictConfig, loader: ConfigLoader) -> list[list[str]] | 
         return None
     params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
     parser = OverridesParser.create(config_loader=loader)
-    overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
-    return BasicSweeper.split_arguments(overrides, None)[0]
+    values: dict[str, list[str]] = {}
+    for override in parser.parse_overrides([*params, *config.hydra.overrides.task]):
+        swept = override.is_sweep_override()
+        given = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
+        key = override.get_key_element()
+        values[key] = [f"{key}={value}" for value in given]
+    return [list(job) for job in itertools.product(*values.values())]
 
 
 def set_up_launcher(hydra: Any, launchers: Mapping[str, Mapping[str, Any]]) -> None:
