@@ -9,17 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.goldens import golden_clip, golden_image
 from tests.helpers.more_models import read_golden
 from tests.helpers.running import run_settings
-from vssl.audio import read_clip
 from vssl.config.build import build_frontends, build_transforms
-from vssl.data.vggss import VGGSS
-from vssl.frontends import MelSpectrogram
 from vssl.images import read_image
 from vssl.models.checkpoints import WeightsError
 from vssl.models.sslsan import SSLSaN
 from vssl.models.weights import load_weights, match_content
-from vssl.types import POSITIVE, AudioClip
+from vssl.types import POSITIVE
 
 EXTRA = {
     "plain": {"vision_fc1", "conv3", "norm3"},
@@ -90,23 +88,15 @@ def inputs(shared: Path) -> dict[str, torch.Tensor]:
     frontend = build_frontends(settings, ())[POSITIVE]
     loud = run_settings("model=sslsan", "model.frontend.window.clip=false")
     unclipped = build_frontends(loud, ())[POSITIVE]
-    samples = {s.sample_id: s for s in VGGSS(shared / "data" / "vggss_mini").check().samples}
-    golden = read_golden(shared, "sslsan", "vggss_mini", "similarity_maps")
-    sample, other = (samples[golden[name][0]] for name in ("ids", "offscreen_ids"))
-    clip = read_clip(sample.audio_path)
-    noise = np.load(shared / "golden" / "noise_bank.npy").reshape(1, -1)[:, : clip.samples.shape[1]]
-    made = AudioClip(noise.astype(np.float32))
-    sounds = {
-        "positive": frontend.waveform(clip),
-        "silence": frontend.waveform(AudioClip(np.zeros_like(made.samples))),
-        "noise": frontend.waveform(made),
-        "noise_unclipped": unclipped.waveform(made),
-        "offscreen": frontend.waveform(read_clip(other.audio_path)),
-    }
-    assert isinstance(frontend, MelSpectrogram)
-    heard = {name: frontend(waveform[None]) for name, waveform in sounds.items()}
+    sample_id = read_golden(shared, "sslsan", "vggss_mini", "similarity_maps")["ids"][0]
+    heard = {}
+    for name in ("positive", "silence", "noise", "noise_unclipped", "offscreen"):
+        made = unclipped if name == "noise_unclipped" else frontend
+        clip = golden_clip(shared, "vggss_mini", sample_id, name.partition("_")[0])
+        heard[name] = made(made.waveform(clip)[None])
     transform, _ = build_transforms(settings)
-    return {"image": transform(read_image(sample.image_path))[None], **heard}
+    image = transform(read_image(golden_image(shared, "vggss_mini", sample_id)))
+    return {"image": image[None], **heard}
 
 
 def test_maps_are_the_authors(model: SSLSaN, inputs: dict[str, torch.Tensor], shared: Path) -> None:
