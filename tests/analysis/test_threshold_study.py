@@ -35,14 +35,9 @@ from tests.reference import formulas, study
 from vssl.analysis.threshold_curves import ThresholdCurves, threshold_curves
 from vssl.analysis.threshold_study import BEST, ThresholdStudy, study_thresholds
 from vssl.cli.thresholds import POLICIES, main
-from vssl.config.build import policies_named
+from vssl.config.build import build_metrics, policies_named
 from vssl.core.errors import UsageError
 from vssl.kernels import exceedance, search_starts
-from vssl.metrics.auc import AUC, AUCN
-from vssl.metrics.ciou import ConsensusIoU, SuccessRate
-from vssl.metrics.false_alarm import FalseAlarmRate
-from vssl.metrics.fscore import FAuc, FLoc
-from vssl.metrics.pia import ImageArea
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
@@ -58,21 +53,12 @@ from vssl.runs.score import score_run
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.false_alarm import FalseAlarmThreshold
 from vssl.thresholds.released import ReleasedThreshold
-from vssl.thresholds.universal import UniversalThreshold
 from vssl.types import POSITIVE
 
 SETTINGS = {"resamples": 40, "seed": 3}
 POINTS = 9
-METRICS = [
-    ConsensusIoU(),
-    SuccessRate(),
-    AUC(),
-    ImageArea(),
-    FalseAlarmRate(),
-    AUCN(),
-    FLoc(),
-    FAuc(),
-]
+MEASURED = "ciou,success_rate,auc,pia,false_alarm_rate,auc_n,f_loc,f_auc"
+METRICS = build_metrics(scoring_settings(f"metrics=[{MEASURED}]"))
 
 
 @given(st.integers(0, 2**20), st.sampled_from([1, 2, 3, 9, 65]), st.booleans())
@@ -243,20 +229,12 @@ def summary_at(made: Made, thresholds: Sequence[float], variant: str, folder: Pa
     )
 
 
-RULES = {
-    "universal_max": ("mean", 1.0),
-    "universal_max10": ("mean", 1.1),
-    "universal_q3": ("third_quartile", 1.0),
-}
+RULES = ("universal_max", "universal_max10", "universal_q3")
 
 
 def policies() -> list[ThresholdPolicy]:
     """The three universal policies and a constant."""
-    universal: list[Any] = [
-        UniversalThreshold(statistic=statistic, factor=factor, name=name)  # type: ignore[arg-type]
-        for name, (statistic, factor) in RULES.items()
-    ]
-    return [*universal, FixedThreshold(value=0.25)]
+    return [*policies_named(RULES), FixedThreshold(value=0.25)]
 
 
 @dataclass
