@@ -29,7 +29,14 @@ from vssl.config.build import build_frontends, made_length
 from vssl.config.settings import RunSettings
 from vssl.core.errors import UsageError
 from vssl.engine.localizer import Localizer
-from vssl.frontends import FrontEnd, KaldiLogMel, LogSpectrogram, MelSpectrogram, RawWaveform
+from vssl.frontends import (
+    FrontEnd,
+    KaldiLogMel,
+    LogSpectrogram,
+    MelSpectrogram,
+    RawWaveform,
+    VGGishExamples,
+)
 from vssl.images import ImageTransform
 from vssl.models.base import LocalizationModel
 from vssl.models.rcgrad import RCGrad
@@ -205,6 +212,7 @@ class TestKaldiLogMel:
         (MelSpectrogram, {"hop": 0}, "Expected `hop` to be greater than 0"),
         (MelSpectrogram, {"floor": 0.0}, "Expected `floor` to be greater than 0"),
         (KaldiLogMel, {"deviation": 0.0}, "Expected `deviation` to be greater than 0"),
+        (VGGishExamples, {"scaling": "per_set"}, "`scaling` to be one of per_clip, none"),
     ],
 )
 def test_settings_that_cannot_be(
@@ -234,6 +242,7 @@ def test_a_clip_at_another_rate_is_refused(kind: type[FrontEnd], rate: int) -> N
         (MelSpectrogram(WholeClip(), n_fft=400), 201),
         (KaldiLogMel(WholeClip()), 400),
         (RawWaveform(WholeClip(), shortest=257), 257),
+        (VGGishExamples(WholeClip()), 15_600),
     ],
 )
 def test_the_shortest_clip_is_taken_and_a_shorter_one_refused(
