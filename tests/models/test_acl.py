@@ -11,9 +11,8 @@ import pytest
 import torch
 
 from tests.helpers.goldens import golden_clip, golden_image
-from tests.helpers.more_models import MORE, read_golden
+from tests.helpers.more_models import MORE, fill, golden_contents, read_golden
 from tests.helpers.running import run_settings
-from tests.reference.contents import fill, golden_contents
 from vssl.audio import BeginWindow
 from vssl.config.build import build_frontends, build_transforms
 from vssl.config.networks import make_network

@@ -13,9 +13,8 @@ import torch
 from transformers.models.clip.modeling_clip import CLIPConfig, CLIPModel
 
 from tests.helpers.goldens import golden_clip, golden_image
-from tests.helpers.more_models import read_golden
+from tests.helpers.more_models import fill, golden_contents, read_golden
 from tests.helpers.running import run_settings
-from tests.reference.contents import fill, golden_contents
 from vssl.config.build import build_frontends, build_transforms
 from vssl.config.networks import make_network
 from vssl.images import read_image

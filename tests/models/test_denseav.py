@@ -15,9 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.helpers.goldens import FOLDERS, golden_clip, golden_image
-from tests.helpers.more_models import read_golden
+from tests.helpers.more_models import fill, golden_contents, read_golden
 from tests.helpers.running import run_settings
-from tests.reference.contents import fill, golden_contents
 from vssl.config.build import build_frontends, build_transforms
 from vssl.config.networks import make_network
 from vssl.core.errors import UsageError

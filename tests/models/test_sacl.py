@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,11 @@ import pytest
 import torch
 
 from tests.helpers.goldens import FOLDERS, Array, golden_clip, golden_image
-from tests.helpers.more_models import read_golden
+from tests.helpers.more_models import fill, golden_contents, read_golden
 from tests.helpers.running import run_settings
 from vssl.audio import TiledMiddle
 from vssl.config.build import build_frontends, build_transforms
-from vssl.config.networks import build_model
+from vssl.config.networks import make_network
 from vssl.frontends import FrontEnd, VGGishExamples
 from vssl.images import PillowTransform, prepare, read_image
 from vssl.models.base import LocalizationModel
@@ -25,15 +24,18 @@ CONDITIONS = (POSITIVE, "silence", "noise", "offscreen")
 
 
 @pytest.fixture(scope="module")
-def network(more_checkpoints: Callable[..., dict[str, Path]]) -> LocalizationModel:
-    folder = more_checkpoints("sacl")["image"].parent
-    model, reports = build_model(run_settings("model=sacl", f"paths.weights={folder}").model)
-    assert {part: report.path.name for part, report in reports.items()} == {
-        "image": "frame_best.pth",
-        "audio": "sound_best.pth",
-    }
-    assert sum(report.used for report in reports.values()) == 83_656_020
-    return model
+def network(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> LocalizationModel:
+    settings = run_settings("model=sacl").model
+    names = {part: path.name for part, path in settings.weights.items()}
+    assert names == {"image": "frame_best.pth", "audio": "sound_best.pth"}
+    model = make_network(settings)
+    contents = golden_contents(shared, "sacl", tmp_path_factory.mktemp("sacl"))
+    image, audio = (
+        fill(model, contents["image"], part="image"),
+        fill(model, contents["sound"], part="audio"),
+    )
+    assert image.used + audio.used == 83_656_020
+    return model.eval()
 
 
 @pytest.fixture(scope="module")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from tests.helpers.goldens import golden_clip, golden_image
-from tests.helpers.more_models import read_golden
+from tests.helpers.more_models import fill, golden_contents, read_golden
 from tests.helpers.running import run_settings
 from vssl.config.build import build_frontends, build_transforms
 from vssl.images import read_image
 from vssl.models.checkpoints import WeightsError
 from vssl.models.sslsan import SSLSaN
-from vssl.models.weights import load_weights, match_content
+from vssl.models.weights import match_content
 from vssl.types import POSITIVE
 
 EXTRA = {
@@ -28,27 +28,26 @@ EXTRA = {
 
 
 @pytest.fixture(scope="module")
-def files(more_checkpoints: Callable[..., dict[str, Path]]) -> dict[str, Path]:
-    return more_checkpoints("sslsan")
+def files(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What each holds."""
+    return golden_contents(shared, "sslsan", tmp_path_factory.mktemp("sslsan"))
 
 
 @pytest.fixture(scope="module")
-def model(files: dict[str, Path]) -> SSLSaN:
+def model(files: dict[str, Any]) -> SSLSaN:
     network = SSLSaN()
-    load_weights(network, files["plain"])
+    fill(network, files["plain"])
     return network.eval()
 
 
 @pytest.mark.parametrize("role", EXTRA)
 def test_every_variant_of_the_file_is_the_same_network(
-    files: dict[str, Path], model: SSLSaN, role: str
+    files: dict[str, Any], model: SSLSaN, role: str
 ) -> None:
     with torch.device("meta"):
-        network = SSLSaN()
-    report = load_weights(network, files[role])
-    own = network.state_dict()
-    assert all(torch.equal(value, own[key]) for key, value in model.state_dict().items())
-    assert {k.partition(".")[0] for k in report.ignored} - {"imgnet", "audnet"} == EXTRA[role]
+        match = fill(SSLSaN(), files[role])
+    assert all(torch.equal(value, match.state[k]) for k, value in model.state_dict().items())
+    assert {k.partition(".")[0] for k in match.ignored} - {"imgnet", "audnet"} == EXTRA[role]
 
 
 @pytest.mark.parametrize("wrapper", ["state_dict", "model", None])
@@ -62,13 +61,13 @@ def test_every_variant_of_the_file_is_the_same_network(
     ],
 )
 def test_encoders_must_be_whole_and_all_else_may_be_there(
-    files: dict[str, Path],
+    files: dict[str, Any],
     wrapper: str | None,
     changes: dict[str, torch.Tensor | None],
     missing: tuple[str, ...],
     unknown: tuple[str, ...],
 ) -> None:
-    state = torch.load(files["plain"], weights_only=True, mmap=True)["state_dict"] | changes
+    state = files["plain"]["state_dict"] | changes
     state = {f"module.{key}": value for key, value in state.items() if value is not None}
     content = state if wrapper is None else {"epoch": 3, wrapper: state}
     with torch.device("meta"):
