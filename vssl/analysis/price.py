@@ -100,6 +100,7 @@ def _rows_of_run(
 ) -> Iterator[dict[str, Any]]:
     """Rows of one run, by map variant and chosen policy."""
     samples = Samples.of(run)
+    pictures = np.unique(np.asarray(samples.image_groups, dtype=str))
     bootstrap = ImageBootstrap(samples.image_groups, resamples=resamples, seed=seed)
     others = [each for each in facts if each != run and same_scale(facts[run], facts[each])]
     elsewhere = [f for other in others for f in fit_policies(chosen, run, calibration=other)]
@@ -109,7 +110,8 @@ def _rows_of_run(
     for own in fit_policies(chosen, run):
         assert isinstance(own.policy, ChosenThreshold)
         assert own.chosen_from is not None
-        choice = _Choice(own.policy, own.chosen_from, bootstrap, samples.image_groups)
+        image = np.searchsorted(pictures, own.chosen_from.image)
+        choice = _Choice(own.policy, own.chosen_from, bootstrap, image)
         best = choice.on_itself()
         halves = choice.on_halves(np.random.default_rng([seed, 1]))
         ends = [np.nan] * 3
@@ -191,19 +193,14 @@ def _numbers(
     return found
 
 
+@dataclass(frozen=True)
 class _Choice:
     """A policy's choice on one run: measures of N samples at T candidates."""
 
-    def __init__(
-        self,
-        policy: ChosenThreshold,
-        coverage: Coverage,
-        bootstrap: ImageBootstrap,
-        image_groups: Sequence[str],
-    ) -> None:
-        self.policy, self.coverage, self.bootstrap = policy, coverage, bootstrap
-        names = np.unique(np.asarray(image_groups, dtype=str))
-        self.image: Index = np.searchsorted(names, coverage.image)
+    policy: ChosenThreshold
+    coverage: Coverage
+    bootstrap: ImageBootstrap
+    image: Index  # `[N]` number of each one's picture
 
     @cached_property
     def measures(self) -> dict[str, tuple[Array, Array]]:
