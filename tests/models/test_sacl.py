@@ -30,11 +30,9 @@ def network(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Localizat
     assert names == {"image": "frame_best.pth", "audio": "sound_best.pth"}
     model = make_network(settings)
     contents = golden_contents(shared, "sacl", tmp_path_factory.mktemp("sacl"))
-    image, audio = (
-        fill(model, contents["image"], part="image"),
-        fill(model, contents["sound"], part="audio"),
-    )
-    assert image.used + audio.used == 83_656_020
+    image = fill(model, contents["image"], part="image")
+    sound = fill(model, contents["sound"], part="audio")
+    assert image.used + sound.used == 83_656_020
     return model.eval()
 
 
