@@ -22,7 +22,7 @@ from lightning_fabric.utilities import registry
 
 from tests.helpers.composing import ConfigRepository, compose_once, load_once
 from tests.helpers.drawn import draw_is3, draw_vggss
-from tests.helpers.more_models import checkpoint_writer, import_script
+from tests.helpers.more_models import import_script
 from vssl.config import compose
 from vssl.config.search_path import add_config_folder, forget_config_folders
 from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
@@ -101,12 +101,6 @@ def seeded_checkpoint(shared: Path, common_folder: Path) -> Callable[..., Path]:
         return path
 
     return write
-
-
-@pytest.fixture(scope="session")
-def more_checkpoints(shared: Path, common_folder: Path) -> Callable[..., dict[str, Path]]:
-    """Writes the files of a later model, by role, with the values behind its goldens."""
-    return checkpoint_writer(shared, common_folder / "weights")
 
 
 @pytest.fixture

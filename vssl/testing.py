@@ -77,25 +77,21 @@ def check_metric(metric: ReportedMetric) -> None:
     inputs = _metric_inputs(metric)
     rows = list(range(_COUNT))
     whole = _value_of(metric, inputs, [rows])
-    ways = {"batches": [rows[:1], rows[1:8], [], rows[8:]]}
+    ways = {"batches": [[rows[:1], rows[1:8], [], rows[8:]]]}
     if not metric.by_order:
-        ways["the order of samples"] = [rows[::-1]]
-    for how, batches in ways.items():
-        value = _value_of(metric, inputs, batches)
-        expect(_same(whole, value), f"{how} change it ({whole:g}, {value:g})")
-    value = _value_of(metric, inputs, [rows[:5]], [rows[5:]])
-    expect(
-        metric.by_order or _same(whole, value),
-        f"merged from two processes it is {value:g}, and {whole:g} in one. Keep sums"
-        " or lists as states (add_state), and no means.",
-    )
+        ways["the order of samples"] = [[rows[::-1]]]
+        ways["two processes"] = [[rows[:5]], [rows[5:]]]
+    for how, processes in ways.items():
+        value = _value_of(metric, inputs, *processes)
+        expect(
+            _same(whole, value),
+            f"{how} change it ({whole:g}, {value:g}). Keep sums or lists as states (add_state), and"
+            " no means.",
+        )
     used = copy.deepcopy(metric)
     _update(used, inputs, rows)
-    used.reset()
-    _update(used, inputs, rows[:5])
-    value = float(used.compute())
-    fresh = _value_of(metric, inputs, [rows[:5]])
-    expect(_same(fresh, value), "after reset() it remembers earlier samples")
+    fresh, reset = (_value_of(each, inputs, [rows[:5]]) for each in (metric, used))
+    expect(_same(fresh, reset), "after reset() it remembers earlier samples")
     if metric.bounds is not None:
         low, high = metric.bounds
         for row in rows:

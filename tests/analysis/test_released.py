@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +15,12 @@ from tests.helpers.records import Array, make_sample, write_made
 from vssl.analysis.released import released_metrics
 from vssl.core.errors import UsageError
 from vssl.core.negatives import NEGATIVE_TYPES
+from vssl.maps import encode_mask
 from vssl.negatives.base import AudioCondition
 from vssl.negatives.gain import Gain
 from vssl.negatives.noise import Noise
 from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
-from vssl.types import Box
-
-
-def boxes_of(ground_truth: Array) -> tuple[Box, ...]:
-    """Any 0/1 map as boxes: one for each run of pixels in a row."""
-    boxes = []
-    for y, row in enumerate(ground_truth > 0):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(int), [0]])))
-        boxes += [(int(x0), y, int(x1), y + 1) for x0, x1 in edges.reshape(-1, 2)]
-    return tuple(boxes)
 
 
 def write_records(
@@ -42,10 +34,9 @@ def write_records(
     negatives: list[AudioCondition] | None = None,
 ) -> Path:
     """A run whose similarity maps and ground truths are given."""
-    boxes = [boxes_of(truth) for truth in ground_truth]
     samples = [
-        make_sample(name, name, own, (1.0,) * len(own))
-        for name, own in zip(names, boxes, strict=True)
+        replace(make_sample(name, name, (), ()), masks=(encode_mask(truth > 0),), mask_weights=(1,))
+        for name, truth in zip(names, ground_truth, strict=True)
     ]
     objects = maps.get("object")
     upsampling = dict.fromkeys((*NEGATIVE_TYPES, "gain"), "opencv")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+from unittest import mock
 
-from filelock import FileLock
+import torch
 
 from tests.helpers.goldens import Array, read_arrays
+from vssl.models.base import Pretrained
+from vssl.models.weights import Match, match_content
 
 MORE = Path("golden", "more")
 """Below the shared folder."""
@@ -28,41 +31,36 @@ def import_script(path: Path) -> ModuleType:
     return module
 
 
-def write_checkpoints(shared: Path, model: str, seed: int, folder: Path) -> dict[str, Path]:
-    """Write the files of a model in their published layout, by role in `layout.json`.
+def golden_contents(shared: Path, model: str, folder: Path) -> dict[str, Any]:
+    """By role in `layout.json` what a model's published files would hold, as behind the goldens.
 
-    Seed 0 and the statistics of the dev split are behind the dev goldens. SSL-SaN has the roles
-    plain, learnable and extra: three files of one network.
+    To write, hash and read a gigabyte takes as long as to run. SSL-SaN has the roles plain,
+    learnable and extra: three files of one network. `folder` stays empty.
     """
-    golden = shared / "golden"
-    if model == "sslsan":
-        kit = import_script(golden / "seeded_weights.py")
-        layouts = json.loads((golden / "checkpoint_layouts.json").read_text())
-        stats = kit.load_stats(str(golden / "bn_stats"), "ssltie", seed)
-        write = import_script(shared / MORE / "sslsan_writer.py").write
-        paths = write(layouts, None, seed, str(folder), stats)
-    else:
-        layout = json.loads((shared / MORE / model / "layout.json").read_text())
-        stats = read_arrays(shared / MORE / model / "dev" / "stats.npz")
-        write = import_script(shared / MORE / "seeded_more.py").write
-        paths = write(layout, seed, str(folder), stats)
-    return {role: Path(path) for role, path in paths.items()}
+    golden, kept = shared / "golden", {}
+    with mock.patch.object(torch, "save", lambda content, path: kept.update({path: content})):
+        if model == "sslsan":
+            kit = import_script(golden / "seeded_weights.py")
+            layouts = json.loads((golden / "checkpoint_layouts.json").read_text())
+            stats = kit.load_stats(str(golden / "bn_stats"), "ssltie", 0)
+            write = import_script(shared / MORE / "sslsan_writer.py").write
+            paths = write(layouts, None, 0, str(folder), stats)
+        else:
+            layout = json.loads((shared / MORE / model / "layout.json").read_text())
+            stats = read_arrays(shared / MORE / model / "dev" / "stats.npz")
+            write = import_script(shared / MORE / "seeded_more.py").write
+            paths = write(layout, 0, str(folder), stats)
+    return {role: kept[path] for role, path in paths.items()}
 
 
-def checkpoint_writer(shared: Path, folder: Path) -> Callable[..., dict[str, Path]]:
-    """`write_checkpoints`, once per model and seed for all processes of a test session."""
-
-    def write(model: str, seed: int = 0) -> dict[str, Path]:
-        own = folder / f"{model}-{seed}"
-        own.mkdir(parents=True, exist_ok=True)
-        listed = own / "files.json"
-        with FileLock(own.with_suffix(".lock")):
-            if not listed.is_file():
-                paths = write_checkpoints(shared, model, seed, own)
-                listed.write_text(json.dumps({role: path.name for role, path in paths.items()}))
-        return {role: own / name for role, name in json.loads(listed.read_text()).items()}
-
-    return write
+def fill(network: Pretrained, content: Any, *, part: str = "") -> Match:
+    """Load what a file would hold, which must fit."""
+    match = match_content(network, content, part=part, path=Path("golden.pth"))
+    assert match.faults == []
+    target = network.get_submodule(part)
+    target.load_state_dict(match.state, strict=True, assign=True)
+    target.requires_grad_(False)
+    return match
 
 
 def read_golden(shared: Path, model: str, data: str, kind: str) -> dict[str, Array]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.more_models import MORE, read_golden
+from tests.helpers.goldens import golden_clip, golden_image
+from tests.helpers.more_models import MORE, fill, golden_contents, read_golden
 from tests.helpers.running import run_settings
-from tests.reference.contents import fill, golden_contents
-from vssl.audio import BeginWindow, read_clip
+from vssl.audio import BeginWindow
 from vssl.config.build import build_frontends, build_transforms
 from vssl.config.networks import make_network
-from vssl.data.vggss import VGGSS
 from vssl.images import read_image
 from vssl.models.acl import ACL
-from vssl.models.beats import BEATs, options_of
+from vssl.models.beats import options_of
 from vssl.models.checkpoints import WeightsError
 from vssl.models.weights import match_content
 from vssl.testing import check_model
-from vssl.types import POSITIVE, AudioClip
+from vssl.types import POSITIVE
 
 SETTINGS = run_settings("model=acl")
 SAMPLE = "0F04c_rY4aw_000000"
@@ -41,23 +39,17 @@ def model(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> ACL:
 
 @torch.inference_mode()
 def test_maps_and_embeddings_are_the_authors(model: ACL, shared: Path) -> None:
-    (sample,) = [
-        each
-        for each in VGGSS(shared / "data/vggss_mini").check().samples
-        if each.sample_id == SAMPLE
-    ]
     inputs = read_golden(shared, "acl", "vggss_mini", "preprocessing")
     golden = read_golden(shared, "acl", "vggss_mini", "similarity_maps")
     row = golden["ids"].tolist().index(SAMPLE)
     transform, _ = build_transforms(SETTINGS)
-    image = transform(read_image(sample.image_path))
+    image = transform(read_image(golden_image(shared, "vggss_mini", SAMPLE)))
     np.testing.assert_allclose(image, inputs[f"{SAMPLE}/image"], rtol=5e-4, atol=1e-6)
 
     frontend = build_frontends(SETTINGS, ())[POSITIVE]
-    clip = read_clip(sample.audio_path)
-    silence = AudioClip(np.zeros_like(clip.samples))
     vectors = []
-    for condition, heard in ((POSITIVE, clip), ("silence", silence)):
+    for condition in (POSITIVE, "silence"):
+        heard = golden_clip(shared, "vggss_mini", SAMPLE, condition)
         spectrogram = frontend(frontend.waveform(heard)[None])
         expected = inputs[f"{SAMPLE}/{condition}"]
         np.testing.assert_allclose(spectrogram[0], expected, rtol=5e-4, atol=1e-4)
@@ -178,18 +170,3 @@ class TestFiles:
         assert options_of({"cfg": facts}) == {"num_buckets": 320, "max_distance": 800}
         del facts["max_distance"], facts["conv_bias"]
         assert options_of({"cfg": facts}) == {"num_buckets": 320, "max_distance": 1280}
-
-
-@pytest.mark.parametrize(("count", "furthest"), [(320, 800), (320, 1280), (32, 128)])
-def test_position_buckets_of_beats(count: int, furthest: int) -> None:
-    """A quarter of the buckets for single distances, a quarter in logarithmic steps, twice."""
-    length, quarter = 300, count // 4
-    with torch.device("meta"):
-        encoder = BEATs(num_buckets=count, max_distance=furthest).encoder
-    found = encoder._buckets(length)
-    for i, j in ((0, 0), *np.random.default_rng(0).integers(0, length, (300, 2)).tolist()):
-        bucket = distance = abs(j - i)
-        if distance >= quarter:
-            step = math.log(distance / quarter) / math.log(furthest / quarter) * quarter
-            bucket = min(quarter + int(step + 1e-6), 2 * quarter - 1)
-        assert found[i, j] == bucket + (count // 2 if j > i else 0)

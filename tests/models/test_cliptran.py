@@ -12,14 +12,11 @@ import safetensors.torch
 import torch
 from transformers.models.clip.modeling_clip import CLIPConfig, CLIPModel
 
-from tests.helpers.more_models import read_golden
+from tests.helpers.goldens import golden_clip, golden_image
+from tests.helpers.more_models import fill, golden_contents, read_golden
 from tests.helpers.running import run_settings
-from tests.reference.contents import fill, golden_contents
-from vssl.audio import read_clip
 from vssl.config.build import build_frontends, build_transforms
 from vssl.config.networks import make_network
-from vssl.data.is3 import IS3
-from vssl.data.vggss import VGGSS
 from vssl.images import read_image
 from vssl.maps import transform_maps, upsample
 from vssl.models import cliptran
@@ -28,7 +25,7 @@ from vssl.models.checkpoints import WeightsError, read_checkpoint
 from vssl.models.clip_vision import VisionTransformer
 from vssl.models.cliptran import CLIPTran, Wav2CLIP
 from vssl.models.weights import load_weights
-from vssl.types import POSITIVE, AudioClip, Sample
+from vssl.types import POSITIVE
 
 CONDITIONS = ("positive", "silence", "noise", "offscreen")
 SIZES = {
@@ -48,28 +45,23 @@ def loaded(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Localizati
 
 
 @pytest.mark.parametrize(
-    ("data", "reader", "sample_id"),
-    [("vggss", VGGSS, "0F04c_rY4aw_000000"), ("is3", IS3, "lion_chainsaw_756_lion")],
+    ("data", "sample_id"), [("vggss", "0F04c_rY4aw_000000"), ("is3", "lion_chainsaw_756_lion")]
 )
 def test_maps_are_the_authors(
-    loaded: LocalizationModel, shared: Path, data: str, reader: type[VGGSS | IS3], sample_id: str
+    loaded: LocalizationModel, shared: Path, data: str, sample_id: str
 ) -> None:
-    root = shared / "data" / f"{data}_mini"
-    samples = {sample.sample_id: sample for sample in reader(root).check().samples}
     golden, published, given = (
         read_golden(shared, "cliptran", f"{data}_mini", kind)
         for kind in ("similarity_maps", "published_maps", "preprocessing")
     )
     row = golden["ids"].tolist().index(sample_id)
-    offscreen = samples[golden["offscreen_ids"].tolist()[row]]
-
     settings = run_settings("model=cliptran", "protocol=released", f"data={data}")
     transform, _ = build_transforms(settings)
     frontend = build_frontends(settings, ())[POSITIVE]
-    image = transform(read_image(samples[sample_id].image_path))
+    image = transform(read_image(golden_image(shared, f"{data}_mini", sample_id)))
     if f"{sample_id}/image" in given:
         assert torch.equal(image, torch.from_numpy(given[f"{sample_id}/image"]))
-    sounds = sounds_of(samples[sample_id], offscreen, shared)
+    sounds = [golden_clip(shared, f"{data}_mini", sample_id, each) for each in CONDITIONS]
     with torch.inference_mode():
         features = loaded.encode_image(image[None])
         encoded = [loaded.encode_audio(frontend(frontend.waveform(each)[None])) for each in sounds]
@@ -85,15 +77,6 @@ def test_maps_are_the_authors(
     found = transform_maps(upsample(maps[:1]), loaded.map_transform)[0]
     expected = torch.from_numpy(published["positive"][published["ids"].tolist().index(sample_id)])
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
-
-
-def sounds_of(sample: Sample, offscreen: Sample, shared: Path) -> list[AudioClip]:
-    """The clip of a sample, silence and noise of its length, and another clip."""
-    clip = read_clip(sample.audio_path)
-    length = clip.samples.shape[1]
-    noise = np.load(shared / "golden" / "noise_bank.npy").reshape(1, -1)[:, :length]
-    made = [AudioClip(each.astype(np.float32)) for each in (0 * noise, noise)]
-    return [clip, *made, read_clip(offscreen.audio_path)]
 
 
 @pytest.fixture

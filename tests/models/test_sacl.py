@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tests.helpers.goldens import Array
-from tests.helpers.more_models import read_golden
+from tests.helpers.goldens import FOLDERS, Array, golden_clip, golden_image
+from tests.helpers.more_models import fill, golden_contents, read_golden
 from tests.helpers.running import run_settings
-from vssl.audio import TiledMiddle, read_clip
+from vssl.audio import TiledMiddle
 from vssl.config.build import build_frontends, build_transforms
-from vssl.config.networks import build_model
-from vssl.core.errors import UsageError
+from vssl.config.networks import make_network
 from vssl.frontends import FrontEnd, VGGishExamples
 from vssl.images import PillowTransform, prepare, read_image
 from vssl.models.base import LocalizationModel
 from vssl.resize import resize_as_opencv
 from vssl.types import POSITIVE, AudioClip
 
-SETS = {"vggss_mini": ("frames", "audio"), "is3_mini": ("images", "audio_wav")}
 CONDITIONS = (POSITIVE, "silence", "noise", "offscreen")
 
 
 @pytest.fixture(scope="module")
-def network(more_checkpoints: Callable[..., dict[str, Path]]) -> LocalizationModel:
-    folder = more_checkpoints("sacl")["image"].parent
-    model, reports = build_model(run_settings("model=sacl", f"paths.weights={folder}").model)
-    assert {part: report.path.name for part, report in reports.items()} == {
-        "image": "frame_best.pth",
-        "audio": "sound_best.pth",
-    }
-    assert sum(report.used for report in reports.values()) == 83_656_020
-    return model
+def network(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> LocalizationModel:
+    settings = run_settings("model=sacl").model
+    names = {part: path.name for part, path in settings.weights.items()}
+    assert names == {"image": "frame_best.pth", "audio": "sound_best.pth"}
+    model = make_network(settings)
+    contents = golden_contents(shared, "sacl", tmp_path_factory.mktemp("sacl"))
+    image = fill(model, contents["image"], part="image")
+    sound = fill(model, contents["sound"], part="audio")
+    assert image.used + sound.used == 83_656_020
+    return model.eval()
 
 
 @pytest.fixture(scope="module")
@@ -44,32 +41,11 @@ def frontend() -> FrontEnd:
     return build_frontends(run_settings("model=sacl"), CONDITIONS)[POSITIVE]
 
 
-def clip(shared: Path, data: str, sample_id: str, condition: str) -> AudioClip:
-    """The clip of a sample under a condition, as it was for the goldens."""
-    folder = shared / "data" / data / SETS[data][1]
-    own = read_clip(folder / f"{sample_id}.wav")
-    if condition == "silence":
-        return AudioClip(np.zeros_like(own.samples[:1]))
-    if condition == "noise":
-        bank = np.load(shared / "golden" / "noise_bank.npy")[: own.samples.shape[1]]
-        return AudioClip(bank[None].astype(np.float32))
-    if condition == "offscreen":
-        manifest = shared / "golden" / "dev" / data / "negatives_manifest.csv"
-        with manifest.open() as file:
-            (source,) = (
-                row["audio_source_id"]
-                for row in csv.DictReader(file)
-                if (row["sample_id"], row["condition"], row["draw"]) == (sample_id, condition, "0")
-            )
-        return read_clip(folder / f"{source}.wav")
-    return own
-
-
 def heard(frontend: FrontEnd, *clips: AudioClip) -> torch.Tensor:
     return frontend(torch.stack([frontend.waveform(clip) for clip in clips]))
 
 
-@pytest.mark.parametrize("data", SETS)
+@pytest.mark.parametrize("data", FOLDERS)
 def test_tensors_and_maps_are_the_authors(
     shared: Path, network: LocalizationModel, frontend: FrontEnd, data: str
 ) -> None:
@@ -78,21 +54,21 @@ def test_tensors_and_maps_are_the_authors(
     for name, expected in tensors.items():
         sample_id, _, kind = name.rpartition("/")
         if kind.startswith("image"):
-            file = shared / "data" / data / SETS[data][0] / f"{sample_id}.jpg"
-            usual = kind == "image"
-            found = (transform if usual else _direct(transform))(read_image(file))
+            pixels, usual = read_image(golden_image(shared, data, sample_id)), kind == "image"
+            found = (transform if usual else _direct(transform))(pixels)
             bound = 1e-6 if usual else 1e-3  # the other path is stored in float16
         else:
-            (found,) = heard(frontend, clip(shared, data, sample_id, kind))
+            (found,) = heard(frontend, golden_clip(shared, data, sample_id, kind))
             bound = 1e-6
         np.testing.assert_allclose(found, expected, rtol=0, atol=bound, err_msg=name)
 
     maps = read_golden(shared, "sacl", data, "similarity_maps")
     sample_id = str(maps["ids"][5])  # in VGG-SS one of the images that rounding is hardest on
-    file = shared / "data" / data / SETS[data][0] / f"{sample_id}.jpg"
-    sounds = heard(frontend, *(clip(shared, data, sample_id, each) for each in CONDITIONS))
+    pixels = read_image(golden_image(shared, data, sample_id))
+    clips = [golden_clip(shared, data, sample_id, each) for each in CONDITIONS]
+    sounds = heard(frontend, *clips)
     with torch.inference_mode():
-        images = network.encode_image(transform(read_image(file))[None])
+        images = network.encode_image(transform(pixels)[None])
         vectors = network.encode_audio(sounds)
         (found,) = network.similarity(images, vectors[None])
         alone = network.encode_audio(sounds[1:2])
@@ -141,17 +117,6 @@ class TestScaling:
         torch.testing.assert_close(as_minus_one, kept(silence - 1))
         torch.testing.assert_close(kept(silence), torch.full_like(as_minus_one, np.log(0.01)))
         assert as_minus_one.max() > -0.7, "what docs/models.md says"
-
-    def test_another_is_refused(self) -> None:
-        unknown: str = "per_set"
-        with pytest.raises(UsageError, match="`scaling` to be one of per_clip, none"):
-            VGGishExamples(TiledMiddle(), scaling=unknown)  # type: ignore[arg-type]
-
-    def test_too_short_for_an_example(self) -> None:
-        shortest = VGGishExamples(lambda clip: clip.samples[0])
-        assert heard(shortest, AudioClip(np.ones((1, 15_600), np.float32))).shape[1] == 1
-        with pytest.raises(UsageError, match="at least 15600 samples"):
-            shortest.waveform(AudioClip(np.ones((1, 15_599), np.float32)))
 
 
 @pytest.mark.parametrize("shape", [(480, 272), (300, 500), (256, 256), (90, 3)])

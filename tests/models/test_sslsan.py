@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests.helpers.more_models import read_golden
+from tests.helpers.goldens import golden_clip, golden_image
+from tests.helpers.more_models import fill, golden_contents, read_golden
 from tests.helpers.running import run_settings
-from vssl.audio import read_clip
 from vssl.config.build import build_frontends, build_transforms
-from vssl.data.vggss import VGGSS
-from vssl.frontends import MelSpectrogram
 from vssl.images import read_image
 from vssl.models.checkpoints import WeightsError
 from vssl.models.sslsan import SSLSaN
-from vssl.models.weights import load_weights, match_content
-from vssl.types import POSITIVE, AudioClip
+from vssl.models.weights import match_content
+from vssl.types import POSITIVE
 
 EXTRA = {
     "plain": {"vision_fc1", "conv3", "norm3"},
@@ -30,27 +28,26 @@ EXTRA = {
 
 
 @pytest.fixture(scope="module")
-def files(more_checkpoints: Callable[..., dict[str, Path]]) -> dict[str, Path]:
-    return more_checkpoints("sslsan")
+def files(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What each holds."""
+    return golden_contents(shared, "sslsan", tmp_path_factory.mktemp("sslsan"))
 
 
 @pytest.fixture(scope="module")
-def model(files: dict[str, Path]) -> SSLSaN:
+def model(files: dict[str, Any]) -> SSLSaN:
     network = SSLSaN()
-    load_weights(network, files["plain"])
+    fill(network, files["plain"])
     return network.eval()
 
 
 @pytest.mark.parametrize("role", EXTRA)
 def test_every_variant_of_the_file_is_the_same_network(
-    files: dict[str, Path], model: SSLSaN, role: str
+    files: dict[str, Any], model: SSLSaN, role: str
 ) -> None:
     with torch.device("meta"):
-        network = SSLSaN()
-    report = load_weights(network, files[role])
-    own = network.state_dict()
-    assert all(torch.equal(value, own[key]) for key, value in model.state_dict().items())
-    assert {k.partition(".")[0] for k in report.ignored} - {"imgnet", "audnet"} == EXTRA[role]
+        match = fill(SSLSaN(), files[role])
+    assert all(torch.equal(value, match.state[k]) for k, value in model.state_dict().items())
+    assert {k.partition(".")[0] for k in match.ignored} - {"imgnet", "audnet"} == EXTRA[role]
 
 
 @pytest.mark.parametrize("wrapper", ["state_dict", "model", None])
@@ -64,13 +61,13 @@ def test_every_variant_of_the_file_is_the_same_network(
     ],
 )
 def test_encoders_must_be_whole_and_all_else_may_be_there(
-    files: dict[str, Path],
+    files: dict[str, Any],
     wrapper: str | None,
     changes: dict[str, torch.Tensor | None],
     missing: tuple[str, ...],
     unknown: tuple[str, ...],
 ) -> None:
-    state = torch.load(files["plain"], weights_only=True, mmap=True)["state_dict"] | changes
+    state = files["plain"]["state_dict"] | changes
     state = {f"module.{key}": value for key, value in state.items() if value is not None}
     content = state if wrapper is None else {"epoch": 3, wrapper: state}
     with torch.device("meta"):
@@ -90,23 +87,15 @@ def inputs(shared: Path) -> dict[str, torch.Tensor]:
     frontend = build_frontends(settings, ())[POSITIVE]
     loud = run_settings("model=sslsan", "model.frontend.window.clip=false")
     unclipped = build_frontends(loud, ())[POSITIVE]
-    samples = {s.sample_id: s for s in VGGSS(shared / "data" / "vggss_mini").check().samples}
-    golden = read_golden(shared, "sslsan", "vggss_mini", "similarity_maps")
-    sample, other = (samples[golden[name][0]] for name in ("ids", "offscreen_ids"))
-    clip = read_clip(sample.audio_path)
-    noise = np.load(shared / "golden" / "noise_bank.npy").reshape(1, -1)[:, : clip.samples.shape[1]]
-    made = AudioClip(noise.astype(np.float32))
-    sounds = {
-        "positive": frontend.waveform(clip),
-        "silence": frontend.waveform(AudioClip(np.zeros_like(made.samples))),
-        "noise": frontend.waveform(made),
-        "noise_unclipped": unclipped.waveform(made),
-        "offscreen": frontend.waveform(read_clip(other.audio_path)),
-    }
-    assert isinstance(frontend, MelSpectrogram)
-    heard = {name: frontend(waveform[None]) for name, waveform in sounds.items()}
+    sample_id = read_golden(shared, "sslsan", "vggss_mini", "similarity_maps")["ids"][0]
+    heard = {}
+    for name in ("positive", "silence", "noise", "noise_unclipped", "offscreen"):
+        made = unclipped if name == "noise_unclipped" else frontend
+        clip = golden_clip(shared, "vggss_mini", sample_id, name.partition("_")[0])
+        heard[name] = made(made.waveform(clip)[None])
     transform, _ = build_transforms(settings)
-    return {"image": transform(read_image(sample.image_path))[None], **heard}
+    image = transform(read_image(golden_image(shared, "vggss_mini", sample_id)))
+    return {"image": image[None], **heard}
 
 
 def test_maps_are_the_authors(model: SSLSaN, inputs: dict[str, torch.Tensor], shared: Path) -> None:

@@ -249,32 +249,23 @@ HEADS = {"head.0.weight": torch.ones(3, 512), "logit_scale": torch.tensor(4.6)}
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "faults"),
+    ("changes", "faults"),
     [
-        *((name, {}, ["2 unknown: head.0.weight, logit_scale"]) for name in ("ezvsl", "ssltie")),
-        ("sslalign", {}, []),
-        ("sslalign", {"audnet.conv1_a.weight": None}, ["1 missing: audnet.conv1.weight"]),
-        ("sslalign", {"imgnet.layer5.weight": HEADS["logit_scale"]},
-         ["1 unknown: imgnet.layer5.weight"]),
+        ({}, []),
+        ({"audnet.conv1_a.weight": None}, ["1 missing: audnet.conv1.weight"]),
+        ({"imgnet.layer5.weight": HEADS["logit_scale"]}, ["1 unknown: imgnet.layer5.weight"]),
     ],
-)  # fmt: skip
+)
 def test_heads_are_ignored_for_sslalign_and_excuse_no_other_fault(
-    published: Published,
-    layouts: dict[str, Any],
-    name: str,
-    changes: dict[str, torch.Tensor | None],
-    faults: list[str],
+    published: Published, changes: dict[str, torch.Tensor | None], faults: list[str]
 ) -> None:
-    state = {**published(name), **HEADS, **changes}
+    state = {**published("sslalign"), **HEADS, **changes}
     kept = {key: value for key, value in state.items() if value is not None}
-    content = kept if layouts[name]["wrapper_key"] is None else {layouts[name]["wrapper_key"]: kept}
     with torch.device("meta"):
-        match = match_content(MODELS[name](), content, part="", path=Path("file"))
+        match = match_content(SSLAlign(), {"model_state_dict": kept}, part="", path=Path("file"))
     assert match.faults == faults
-    if not faults:
-        assert set(match.ignored) >= set(HEADS)
-        unused = NO_PART_IN_THE_MAP[name]
-        assert all(key in HEADS or key.startswith(unused) for key in match.ignored)
+    beside = [key for key in match.ignored if not key.startswith(STEMS_AND_CLASSIFIERS)]
+    assert sorted(beside) == sorted(HEADS)
 
 
 @FORMATS
@@ -327,12 +318,6 @@ class TestContainers:
         ):
             load_weights(network(), path)
         assert not trace.exists()
-
-    def test_user_class_is_refused(self, tmp_path: Path, zipped: bool) -> None:
-        content = {"model": tiny_state(), "layout": Tiny.checkpoint}
-        path = save(tmp_path / "file.pth", content, zipped=zipped)
-        with pytest.raises(WeightsError, match=r"import `vssl\.models\.base\.CheckpointLayout`"):
-            load_weights(Tiny(), path)
 
     def test_options_of_a_training(self, tmp_path: Path, zipped: bool) -> None:
         options = argparse.Namespace(

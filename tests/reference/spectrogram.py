@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import Any
 
@@ -10,8 +9,6 @@ import librosa
 import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
-
-_LAST_MEL = 2595 * math.log10(1 + 8000 / 700)
 
 
 def log_spectrogram(
@@ -61,11 +58,3 @@ def mel_spectrogram(
     mel = filters.astype(np.float64) @ np.square(np.abs(spectrum))
     mel = mel / np.square(scipy.signal.get_window("hann", n_fft)).sum()
     return np.asarray(10 * np.log10(np.maximum(mel, floor)) if log else mel)
-
-
-def mel_filter(band: int, bands: int, frequency: float) -> float:
-    """One value of a triangle on the HTK scale from 0 to 8000 Hz, by its definition."""
-    left, peak, right = (
-        700 * (10 ** (_LAST_MEL * (band + side) / (bands + 1) / 2595) - 1) for side in range(3)
-    )
-    return max(0.0, min((frequency - left) / (peak - left), (right - frequency) / (right - peak)))

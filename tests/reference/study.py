@@ -1,4 +1,4 @@
-"""Curves over the threshold, their resamples, pooled lists and subsets, written from definitions.
+"""Numbers at thresholds, their resamples and intervals, written from definitions.
 
 Nothing here is imported from vssl, and speed does not matter.
 """
@@ -80,17 +80,6 @@ def numbers(columns: Mapping[str, Values]) -> dict[tuple[str, str], float]:
         found["f_loc", condition] = formulas.f_loc(found["ciou", "positive"], areas)
         found["f_auc", condition] = formulas.f_auc(found["auc", "positive"], rejections)
     return found
-
-
-def curves(values: Values) -> dict[tuple[str, str], Float64]:
-    """Every metric at each of T thresholds, `[T]` by (metric, condition)."""
-    at = []
-    for t in range(values["positive"].shape[2]):
-        each = {condition: column[..., t] for condition, column in values.items()}
-        positive = {"positive": each.pop("positive")}
-        at.append(numbers({"ciou": positive, "pia": each}))
-    keys = [key for key in at[0] if not key[0].startswith("f_") or key[1] == "all"]
-    return {key: np.array([found[key] for found in at]) for key in keys}
 
 
 def resampled_mean(values: Array, weights: Array) -> Float64:

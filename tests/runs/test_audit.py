@@ -18,18 +18,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-import torch
 from omegaconf import OmegaConf
 
 from tests.helpers.drawn import draw_is3, write_tone
-from tests.helpers.running import HEARS, LEAN, command, composed, guided_by, run
+from tests.helpers.running import LEAN, Tilted, command, composed, guided_by, run, small
 from tests.reference import formulas
 from vssl.analysis.protocol_audit import CORRECTED, HEADLINE, TOGETHER
 from vssl.config.build import policies_named
 from vssl.config.settings import ProtocolSettings
 from vssl.core.errors import UsageError
 from vssl.metrics.auc import AUC
-from vssl.models.base import LocalizationModel
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.files import MANIFEST_FILE, RECORDS_FILE, RUN_FILE, SCORES_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
@@ -52,30 +50,6 @@ DRAWS = ("negatives.noise.draws=2", "negatives.offscreen.draws=2")
 LABELS = ["map_variant", "threshold_policy", "metric", "condition"]
 
 
-class Tonal(LocalizationModel):
-    """A small model that hears: tones light up the image, low ones on the left, high ones right."""
-
-    map_size = (7, 7)
-    value_range = (0.0, 1.0)
-
-    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
-        return (2 * torch.nn.functional.avg_pool2d(images.mean(1), 4)).sigmoid()
-
-    def encode_audio(self, inputs: torch.Tensor) -> torch.Tensor:
-        spectrogram = inputs[:, 0]
-        mean, peak = spectrogram.mean((1, 2)), spectrogram.amax((1, 2))
-        tonal = (6 * (peak - mean - 0.1) + 0.5 * (mean + 1.343)).sigmoid()
-        high = (spectrogram.mean(2).argmax(1) - 33).float().div(4).sigmoid()
-        across = torch.linspace(0, 1, 7)
-        sides = high[:, None] * across + (1 - high[:, None]) * (1 - across)
-        return (tonal[:, None] * (0.3 + 0.7 * sides))[:, None, :]
-
-    def similarity(
-        self, image_features: torch.Tensor, audio_features: torch.Tensor
-    ) -> torch.Tensor:
-        return image_features[:, None] * audio_features
-
-
 def draw_short_clips(root: Path) -> Path:
     """`draw_is3`, but clips shorter than 1.5 s, than the 3 s and 10 s of windows, and longer."""
     entries = json.loads((draw_is3(root) / "IS3_annotation.json").read_text())
@@ -88,7 +62,7 @@ def draw_short_clips(root: Path) -> Path:
 def under(name: str, data: Path) -> tuple[str, ...]:
     """The small model under a name, on drawn data, scored with what an audit looks at."""
     return (
-        *HEARS, f"model.name={name}", f"model._target_={__name__}.Tonal", "model.image.size=28",
+        *small(Tilted, name),
         "data=is3", f"data.root={data}", *DRAWS, "subsets=[]",
         "threshold=[fixed,half_image,released,universal_max]", "metrics=paper",
         f"bootstrap.resamples={RESAMPLES}",

@@ -57,43 +57,18 @@ _SIGNS_AT_ONCE = 1 << 22
 _ROUNDING = 1e-12  # of differences that are the same in exact arithmetic
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """A number of every compared run; an empty condition is `all`, or the only one there is."""
-
-    metric: str
-    policy: str
-    condition: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> Endpoint:
-        """Read `<metric>/<policy>` or `<condition>/<metric>/<policy>`.
-
-        Raises:
-            UsageError: for anything else.
-        """
-        parts = text.split("/")
-        if not all(parts) or len(parts) not in (2, 3):
-            raise UsageError(
-                f"--primary {text}: expected metric/policy or condition/metric/policy, e.g."
-                f" {DEFAULT_PRIMARY}."
-            )
-        return cls(parts[-2], parts[-1], parts[0] if len(parts) == 3 else "")
-
-    def __str__(self) -> str:
-        return "/".join(part for part in (self.condition, self.metric, self.policy) if part)
+DEFAULT_PRIMARY = f"{ALL_NEGATIVES}/f_loc/universal_q3"
+"""Endpoint that is primary where none is named: condition, metric and policy."""
 
 
-DEFAULT_PRIMARY = Endpoint("f_loc", "universal_q3", ALL_NEGATIVES)
-
-
-def families(rows: pd.DataFrame, primary: Endpoint | None) -> Names:
+def families(rows: pd.DataFrame, primary: str | None) -> Names:
     """Sort the rows of a comparison into families.
 
     Args:
         rows: with `run, metric, condition, threshold_policy`, and `testable`: whether a row can
             have a p at all.
-        primary: None takes `DEFAULT_PRIMARY` if it is among the rows.
+        primary: `[condition/]metric/policy`; without a condition it is `all`, or the only one there
+            is. None takes `DEFAULT_PRIMARY` if it is among the rows.
 
     Returns:
         `PRIMARY` for the primary endpoint of every run. `SECONDARY` for other testable rows: of a
@@ -109,11 +84,11 @@ def families(rows: pd.DataFrame, primary: Endpoint | None) -> Names:
     of = [rows[name] for name in ("run", "metric", "threshold_policy")]
     repeats = (together & testable).groupby(of).transform("any") & ~apart
     found = np.where(testable & ~repeats, SECONDARY, NO_FAMILY)
-    chosen = str(DEFAULT_PRIMARY if primary is None else primary)
+    chosen = primary or DEFAULT_PRIMARY
     if primary is not None:
         there = list(dict.fromkeys(keys[testable]))
         own = [key for key in there if key.endswith(f"/{primary}")]
-        if primary.condition:
+        if primary.count("/") == 2:
             check_choice(chosen, there, name="--primary")
         elif f"{ALL_NEGATIVES}/{primary}" in own:
             chosen = f"{ALL_NEGATIVES}/{primary}"
@@ -225,7 +200,7 @@ def compare_runs(
     asked: Sequence[str],
     thresholds: Sequence[str],
     conditions: Sequence[str] = (),
-    primary: Endpoint | None = None,
+    primary: str | None = None,
     margin: float = 0.01,
     variant: str = "av",
     resamples: int = 1000,

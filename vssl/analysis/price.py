@@ -24,7 +24,6 @@ from vssl.records.bootstrap import ImageBootstrap, interval, interval_around, na
 from vssl.records.chosen import Coverage
 from vssl.records.files import SCORES_FILE
 from vssl.records.fit import FittedPolicy, fit_policies, same_scale
-from vssl.records.localization import Localization
 from vssl.records.refit import ResampledRun
 from vssl.records.score import score_records
 from vssl.records.scores import Samples, Scores
@@ -86,10 +85,7 @@ def price_choices(
     rows: list[dict[str, Any]] = []
     with progress_bar("pricing thresholds", len(runs)) as advance:
         for run in runs:
-            for variant in Localization.of(facts[run]).variants:
-                common = facts_of_rows(run, facts[run], variant)
-                found = _rows_of_run(run, facts, chosen, rules, variant, resamples, seed)
-                rows += [{**common, **row} for row in found]
+            rows += _rows_of_run(run, facts, chosen, rules, resamples, seed)
             advance(1)
     return pd.DataFrame(rows)
 
@@ -99,25 +95,23 @@ def _rows_of_run(
     facts: Mapping[Path, Mapping[str, Any]],
     chosen: Sequence[ThresholdPolicy],
     rules: Sequence[ThresholdPolicy],
-    variant: str,
     resamples: int,
     seed: int,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of one run and map variant."""
+    """Rows of one run, by map variant and chosen policy."""
     samples = Samples.of(run)
+    pictures = np.unique(np.asarray(samples.image_groups, dtype=str))
     bootstrap = ImageBootstrap(samples.image_groups, resamples=resamples, seed=seed)
     others = [each for each in facts if each != run and same_scale(facts[run], facts[each])]
     elsewhere = [f for other in others for f in fit_policies(chosen, run, calibration=other)]
     usable = [rule for rule in rules if is_usable(rule, facts[run])]
     known = [*elsewhere, *fit_policies(usable, run)]
-    known = [each for each in known if each.variant == variant]
     numbers = _numbers(run, samples, known, resamples, seed)
     for own in fit_policies(chosen, run):
-        if own.variant != variant:
-            continue
         assert isinstance(own.policy, ChosenThreshold)
         assert own.chosen_from is not None
-        choice = _Choice(own.policy, own.chosen_from, bootstrap, samples.image_groups)
+        image = np.searchsorted(pictures, own.chosen_from.image)
+        choice = _Choice(own.policy, own.chosen_from, bootstrap, image)
         best = choice.on_itself()
         halves = choice.on_halves(np.random.default_rng([seed, 1]))
         ends = [np.nan] * 3
@@ -131,12 +125,14 @@ def _rows_of_run(
             *(
                 (each.policy.name, each.source, {"threshold": _constant(each)}, numbers[id(each)])
                 for each in known
-                if each not in elsewhere or each.policy.name == name
+                if each.variant == own.variant
+                and (each not in elsewhere or each.policy.name == name)
             ),
         ]
+        common = {**facts_of_rows(run, facts[run], own.variant), "priced": name}
         for policy, source, thresholds, found in rows:
-            facts_of = {"priced": name, "threshold_policy": policy, "threshold_source": source}
-            yield {**facts_of, **thresholds, **found.columns(best, bootstrap.images)}
+            threshold = {"threshold_policy": policy, "threshold_source": source, **thresholds}
+            yield {**common, **threshold, **found.columns(best, bootstrap.images)}
 
 
 def _constant(fitted: FittedPolicy) -> float:
@@ -197,19 +193,14 @@ def _numbers(
     return found
 
 
+@dataclass(frozen=True)
 class _Choice:
     """A policy's choice on one run: measures of N samples at T candidates."""
 
-    def __init__(
-        self,
-        policy: ChosenThreshold,
-        coverage: Coverage,
-        bootstrap: ImageBootstrap,
-        image_groups: Sequence[str],
-    ) -> None:
-        self.policy, self.coverage, self.bootstrap = policy, coverage, bootstrap
-        names = np.unique(np.asarray(image_groups, dtype=str))
-        self.image: Index = np.searchsorted(names, coverage.image)
+    policy: ChosenThreshold
+    coverage: Coverage
+    bootstrap: ImageBootstrap
+    image: Index  # `[N]` number of each one's picture
 
     @cached_property
     def measures(self) -> dict[str, tuple[Array, Array]]:

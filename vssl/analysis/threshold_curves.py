@@ -138,12 +138,8 @@ def threshold_curves(
             nothing = np.zeros((2, *column.shape[1:]))
             sums[key] = _added(sums.get(key, (nothing, nothing)), column, own)
         start = stop
-    values = {
-        key: _mean(sums[key][0])
-        for metric in (*_ON_POSITIVES, *_ON_NEGATIVES)
-        for key in sums
-        if key[0] == metric
-    }
+    order = (*_ON_POSITIVES, *_ON_NEGATIVES)
+    values = {key: _mean(sums[key][0]) for key in sorted(sums, key=lambda k: order.index(k[0]))}
     types = tuple(name for metric, name in values if metric == "pia")
     together, condition = types, "+".join(types)
     if set(NEGATIVE_TYPES) <= set(types):

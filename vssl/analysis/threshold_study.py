@@ -88,8 +88,7 @@ def study_thresholds(
             raise UsageError(f"{run}: has no negatives, so it has no F_LOC.")
     curves, thresholds = [], []
     for run in runs:
-        for variant in Localization.of(facts[run]).variants:
-            learnt = _learnt(run, facts, policies, variant, resamples, seed)
+        for variant, learnt in _learnt(run, facts, policies, resamples, seed).items():
             curve = threshold_curves(
                 run,
                 variant,
@@ -116,25 +115,23 @@ def _learnt(
     run: Path,
     facts: Mapping[Path, Mapping[str, Any]],
     policies: Sequence[ThresholdPolicy],
-    variant: str,
     resamples: int,
     seed: int,
-) -> list[_Learnt]:
-    """Thresholds for one run's maps."""
-    found: list[_Learnt] = []
+) -> dict[str, list[_Learnt]]:
+    """Thresholds for one run's maps, by map variant."""
+    found: dict[str, list[_Learnt]] = {v: [] for v in Localization.of(facts[run]).variants}
     policies = [policy for policy in policies if is_usable(policy, facts[run])]
     for other in facts if policies else ():
         if not same_scale(facts[run], facts[other]):
             continue
         fitted = fit_policies(policies, run, calibration=None if other == run else other)
-        fitted = [each for each in fitted if each.variant == variant]
         anew = refit(fitted, resamples=resamples, seed=seed)
         for each, thresholds in zip(fitted, anew, strict=True):
             value = each.policy.constant()
             is_learnt = each.learnt_from is not None or each.chosen_from is not None
             name = _test_set_name(other, facts) if is_learnt else each.source
             if value is not None and (is_learnt or other == run):
-                found.append((each.policy.name, name, value, thresholds))
+                found[each.variant].append((each.policy.name, name, value, thresholds))
     return found
 
 

@@ -19,9 +19,10 @@ from vssl.config.catalog import models_at_hand
 from vssl.config.compose import bundled_weights, composed_config, run_folder
 from vssl.config.settings import RunSettings
 from vssl.demo.inputs import Given, read_given
+from vssl.engine.localizer import NativeMaps
 from vssl.images import Pixels
 from vssl.localize.figures import outline, resized_map, shrunk
-from vssl.localize.image import NativeMaps, native_maps
+from vssl.localize.image import native_maps
 from vssl.localize.setup import LOCALIZE_POLICY, LocalizeOptions, Setup, read_settings, set_up
 from vssl.localize.threshold import find_threshold
 from vssl.localize.verdict import MapNumbers, Threshold, Verdict, highest, measure
@@ -61,6 +62,7 @@ class Looked:
 
     clip: AudioClip  # the given sound
     native: NativeMaps
+    pairings: list[tuple[str, int]]  # audio condition and draw of each
     own: int  # number of maps without those of the other sounds
     names: dict[int, str]  # of the maps that are shown, the given sound's first
     bounds: tuple[float, float]  # range of colours for all; what is below is drawn as its end
@@ -117,7 +119,7 @@ class Studio:
             tuned.policies[choice] if isinstance(choice, str) else self._at(model, choice)
         )
         setup = replace(tuned.setup, threshold=threshold, rates=rates)
-        maps, numbers = measure(setup.recipe, *looked.native, threshold)
+        maps, numbers = measure(setup.recipe, looked.native, looked.pairings, threshold)
         level = np.inf if threshold is None else threshold.value
         cards = []
         for place, name in looked.names.items():
@@ -157,21 +159,23 @@ class Studio:
         ):
             # no calibration run or too small a one, or in units of another map
             with suppress(ThresholdError):
-                found = _threshold(replace(tuned, settings=found_in), given)
+                found = find_threshold(found_in, given, tuned.setup.recipe)
                 tuned.policies.update({} if found[0] is None else {name: found})
         return tuned
 
     def _find(self, model: str, value: float) -> Tried:
         tuned = self.tuned(model)
-        return _threshold(tuned, replace(tuned.options, threshold=value))
+        given = replace(tuned.options, threshold=value)
+        return find_threshold(tuned.settings, given, tuned.setup.recipe)
 
     def _look(self, model: str, given: Given) -> Looked:
         setup = self.tuned(model).setup
         pixels, clips = read_given(setup, given)
         sounds = list(zip(given.sounds, clips, strict=True))
         sounds.insert(0, sounds.pop(given.chosen))
-        native = native_maps(setup, pixels, given.picture, [(s.path, clip) for s, clip in sounds])
-        maps, numbers = measure(setup.recipe, *native, None)
+        heard = [(sound.path, clip) for sound, clip in sounds]
+        native, pairings = native_maps(setup, pixels, given.picture, heard)
+        maps, numbers = measure(setup.recipe, native, pairings, None)
         own = len(maps) - len(sounds) + 1
         names = dict(enumerate((sound.name for sound, _ in sounds[1:]), start=own))
         for condition, place in highest(numbers[:own]).items():
@@ -191,15 +195,7 @@ class Studio:
             heat = laid_over(picture, in_range(resized, (low, high)))
             drawn[place] = (255 * heat).astype(np.uint8)
         small = (255 * picture).astype(np.uint8)
-        return Looked(sounds[0][1], native, own, names, (low, high), small, drawn)
-
-
-def _threshold(tuned: Tuned, options: LocalizeOptions) -> Tried:
-    """Find a threshold and its error rates as `vssl-localize` does."""
-    recipe = tuned.setup.recipe
-    return find_threshold(
-        tuned.settings, options, variant=recipe.variants[-1], judged=recipe.transform == "none"
-    )
+        return Looked(sounds[0][1], native, pairings, own, names, (low, high), small, drawn)
 
 
 def _calibrated(options: LocalizeOptions) -> Path:

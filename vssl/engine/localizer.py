@@ -39,6 +39,11 @@ class NativeMaps:
     similarity: torch.Tensor  # [N, K, h, w] float32
     objects: torch.Tensor | None  # [N, g, g], None without a prior
 
+    def of(self, picture: int) -> NativeMaps:
+        """Maps of one picture, `[K, h, w]` and `[g, g]`."""
+        objects = None if self.objects is None else self.objects[picture]
+        return NativeMaps(self.similarity[picture], objects)
+
 
 class Localizer(nn.Module):
     """Runs a model, with its weights and its name for messages, on pictures with sounds.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -23,6 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vssl.core.arrays import Floats, Mask
 from vssl.images import Pixels, as_tensor
+from vssl.localize.setup import Setup
 from vssl.localize.verdict import MapNumbers, Threshold, Verdict, distinguishable, in_percent
 from vssl.reporting.figures.overlay import COLOURS, in_range, laid_over, layer
 from vssl.types import POSITIVE
@@ -38,45 +38,37 @@ _INK, _BAR_COLOUR, _DIM = (255, 255, 255), (16, 16, 16), (90, 90, 90)
 _VALUE, _LIMIT = (86, 180, 233), (255, 255, 255)
 
 
-@dataclass(frozen=True)
-class Captions:
-    """Texts around a figure: files, verdict, and the sources of the numbers."""
-
-    files: str
-    verdict: Verdict
-    note: str
-
-    def draw(self, figure: Figure) -> None:
-        """Write files, verdict and warnings above a figure, all else below; it grows by them."""
-        width, height = figure.get_size_inches()
-        warnings = [f"warning: {each}" for each in self.verdict.warnings]
-        above, below = (
-            [line for text in texts for line in textwrap.wrap(text, int(width * characters))]
-            for texts, characters in (
-                ([self.files, self.verdict.words, *warnings], 10.5),
-                ([*self.verdict.errors, self.note], 15.5),
-            )
+def _save(path: Path, figure: Figure, files: str, verdict: Verdict, note: str) -> None:
+    """Save a figure with files, verdict and warnings above and all else below; it grows by them."""
+    width, height = figure.get_size_inches()
+    warnings = [f"warning: {each}" for each in verdict.warnings]
+    above, below = (
+        [line for text in texts for line in textwrap.wrap(text, int(width * characters))]
+        for texts, characters in (
+            ([files, verdict.words, *warnings], 10.5),
+            ([*verdict.errors, note], 15.5),
         )
-        figure.suptitle("\n".join(above), fontsize=11)
-        figure.supxlabel("\n".join(below), x=0.01, ha="left", fontsize=8)
-        figure.set_figheight(height + 0.2 * len(above) + 0.15 * len(below))
+    )
+    figure.suptitle("\n".join(above), fontsize=11)
+    figure.supxlabel("\n".join(below), x=0.01, ha="left", fontsize=8)
+    figure.set_figheight(height + 0.2 * len(above) + 0.15 * len(below))
+    figure.savefig(path)
 
 
 def draw_pair(
     path: Path,
     pixels: Pixels,
     columns: Sequence[tuple[str, torch.Tensor, MapNumbers]],
-    *,
-    bounds: tuple[float, float],
-    threshold: Threshold | None,
-    captions: Captions,
+    setup: Setup,
+    files: str,
+    verdict: Verdict,
 ) -> None:
     """Draw an image, and beside it its map `[224, 224]` under each sound, with title and numbers.
 
-    Maps are drawn in `bounds`, or in their own range if that is infinite. Values above the
-    threshold are outlined in white.
+    Maps are drawn in the set-up's bounds, or in their own range if that is infinite. Values above
+    its threshold are outlined in white.
     """
-    picture = shrunk(pixels)
+    bounds, threshold, picture = setup.bounds, setup.threshold, shrunk(pixels)
     height, width = picture.shape[:2]
     if not np.isfinite(bounds).all():
         maps = torch.stack([localization for _, localization, _ in columns])
@@ -106,8 +98,7 @@ def draw_pair(
         if bounds[0] <= threshold.value <= bounds[1]:
             scale.axhline(threshold.value, color="black", linewidth=3)
             scale.axhline(threshold.value, color="white", linewidth=1.4)
-    captions.draw(figure)
-    figure.savefig(path)
+    _save(path, figure, files, verdict, setup.sources)
 
 
 def resized_map(localization: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -129,15 +120,17 @@ def draw_timeline(
     path: Path,
     seconds: Sequence[float],
     frames: Sequence[Sequence[MapNumbers]],
-    *,
-    threshold: Threshold | None,
-    captions: Captions,
+    setup: Setup,
+    files: str,
+    verdict: Verdict,
+    sampled: str,
 ) -> None:
     """Draw the largest values of a video's maps over time, the given sound first in each frame.
 
     A negative with several draws is a band from its lowest to its highest draw. With a threshold, a
-    second plot shows the marked area.
+    second plot shows the marked area. `sampled` says which frames were looked at.
     """
+    threshold = setup.threshold
     count = 1 if threshold is None else 2
     size = (_TIMELINE_WIDTH, 2.8 + 1.1 * count)
     figure = Figure(figsize=size, dpi=110, layout="constrained")
@@ -185,8 +178,7 @@ def draw_timeline(
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.6)
     values.legend(fontsize=8, ncols=5, loc="lower left", bbox_to_anchor=(0, 1.0), frameon=False)
-    captions.draw(figure)
-    figure.savefig(path)
+    _save(path, figure, files, verdict, f"{sampled}; {setup.sources}")
 
 
 def frame_layer(

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from PIL import Image
 from rich.console import Console
 
 from vssl.audio import inspect_audio, read_clip
+from vssl.engine.localizer import NativeMaps
 from vssl.images import Pixels, decode_image, read_bytes
-from vssl.localize.figures import Captions, draw_pair
+from vssl.localize.figures import draw_pair
 from vssl.localize.output import Output, file_facts, say
 from vssl.localize.setup import LocalizeOptions, Setup, set_up
 from vssl.localize.verdict import MapNumbers, highest, in_percent, measure
@@ -33,24 +33,18 @@ def localize_image(picture: Path, sound: Path, options: LocalizeOptions, output:
     inspect_audio(sound)
     setup = set_up(options)  # once the files are known to be usable
     clip = read_clip(sound, setup.rate)
-    native = native_maps(setup, pixels, picture, [(sound, clip)])
-    maps, numbers = measure(setup.recipe, *native, setup.threshold)
+    native, pairings = native_maps(setup, pixels, picture, [(sound, clip)])
+    maps, numbers = measure(setup.recipe, native, pairings, setup.threshold)
     verdict = setup.judge([numbers], video=False)
 
     results = Output(output, setup)
-    results.save_maps(native.pairings, native.similarity, native.objects)
+    results.save_maps(pairings, native)
     title = f"{sound.name} in {picture.name}"
-    draw_pair(
-        output / PICTURE_FILE,
-        pixels,
-        [
-            (_map_title(numbers[place], setup), maps[place], numbers[place])
-            for place in highest(numbers).values()
-        ],
-        bounds=setup.bounds,
-        threshold=setup.threshold,
-        captions=Captions(title, verdict, setup.sources),
-    )
+    columns = [
+        (_map_title(numbers[place], setup), maps[place], numbers[place])
+        for place in highest(numbers).values()
+    ]
+    draw_pair(output / PICTURE_FILE, pixels, columns, setup, title, verdict)
     maps_json = [each.as_json() for each in numbers]
     files = {"image": file_facts(picture), "sound": file_facts(sound)}
     results.finish(verdict, {**files, "maps": maps_json})
@@ -59,21 +53,14 @@ def localize_image(picture: Path, sound: Path, options: LocalizeOptions, output:
     say(f"picture, numbers and native maps: {output}")
 
 
-class NativeMaps(NamedTuple):
-    """Native maps of an image under K sounds."""
-
-    similarity: torch.Tensor  # `[K, h, w]`
-    pairings: Sequence[tuple[str, int]]  # K pairs (audio condition, draw)
-    objects: torch.Tensor | None  # `[g, g]`
-
-
 def native_maps(
     setup: Setup, pixels: Pixels, picture: Path, sounds: Sequence[tuple[Path, AudioClip]]
-) -> NativeMaps:
+) -> tuple[NativeMaps, list[tuple[str, int]]]:
     """Compute the maps of an image under a sound, under its negatives, and under other sounds.
 
     The image `[H, W, 3]` and the sounds, the given one first, come with their files, for messages.
-    Other sounds are further draws of the positive condition, behind the negatives.
+    Other sounds are further draws of the positive condition, behind the negatives. Returns the maps
+    of the image, and the (audio condition, draw) pair of each.
 
     Raises:
         UsageError: for a sound that the model cannot take.
@@ -86,8 +73,7 @@ def native_maps(
         vectors += setup.encode([other], path)
     prepared = setup.localizer.prepare(pixels, picture.name)
     native = setup.localizer.localize([prepared], torch.stack(vectors)[None], pairings)
-    objects = None if native.objects is None else native.objects[0]
-    return NativeMaps(native.similarity[0], pairings, objects)
+    return native.of(0), pairings
 
 
 def _warn_if_turned(picture: Path) -> None:

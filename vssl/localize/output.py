@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from rich.console import Console
 from rich.text import Text
 
 from vssl.core.files import whole_file, write_text
 from vssl.core.hashing import file_sha256
+from vssl.engine.localizer import NativeMaps
 from vssl.localize.setup import Setup
 from vssl.localize.verdict import Verdict
 
@@ -31,21 +31,17 @@ class Output:
         (folder / JSON_FILE).unlink(missing_ok=True)  # of an earlier command
 
     def save_maps(
-        self,
-        pairings: Sequence[tuple[str, int]],
-        similarity: torch.Tensor,
-        objects: torch.Tensor | None,
-        **more: npt.NDArray[Any],
+        self, pairings: Sequence[tuple[str, int]], native: NativeMaps, **more: npt.NDArray[Any]
     ) -> None:
         """Write native maps, with the (audio condition, draw) pair of each, and other arrays."""
         arrays: dict[str, Any] = {
-            "similarity_map": similarity.numpy(),
+            "similarity_map": native.similarity.numpy(),
             "audio_condition": np.array([condition for condition, _ in pairings]),
             "draw": np.array([draw for _, draw in pairings]),
             **more,
         }
-        if objects is not None:
-            arrays["object_map"] = objects.numpy()
+        if native.objects is not None:
+            arrays["object_map"] = native.objects.numpy()
         with whole_file(self.folder / MAPS_FILE) as partial, partial.open("wb") as file:
             np.savez_compressed(file, **arrays)
 

@@ -193,9 +193,7 @@ def set_up(options: LocalizeOptions) -> Setup:
     rules = build.upsampling_rules(settings, [condition.name for condition in conditions])
     facts = map_facts(settings, model, rules, *reports)
     recipe = Localization.of(facts)
-    threshold, rates = find_threshold(
-        settings, options, variant=recipe.variants[-1], judged=recipe.transform == "none"
-    )
+    threshold, rates = find_threshold(settings, options, recipe)
     networks.compile_model(settings.model, model)
     networks.keep_float32(settings.trainer)
     return Setup(

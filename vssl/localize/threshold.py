@@ -12,6 +12,7 @@ from vssl.config.settings import RunSettings
 from vssl.localize.verdict import Threshold
 from vssl.records.files import RUN_FILE, run_in
 from vssl.records.fit import check_calibration, fit_policies
+from vssl.records.localization import Localization
 from vssl.thresholds.base import ThresholdError, ThresholdPolicy
 from vssl.thresholds.false_alarm import FalseAlarmThreshold
 
@@ -20,17 +21,18 @@ if TYPE_CHECKING:
 
 
 def find_threshold(
-    settings: RunSettings, options: LocalizeOptions, *, variant: str, judged: bool = True
+    settings: RunSettings, options: LocalizeOptions, recipe: Localization
 ) -> tuple[Threshold | None, ErrorRates | None]:
     """Find the threshold of the command line, and the error rates of verdicts at it.
 
-    A calibration run is checked even if the threshold is not learnt from it. Without `judged` error
-    rates are left out, for maps without a verdict.
+    It is for the last map variant of the recipe. A calibration run is checked even if the threshold
+    is not learnt from it. Maps that are transformed have no verdict, and so no error rates.
 
     Raises:
         UsageError: for a run or policy that cannot be used with this model, or a run of too few
             images for the stated rate of false alarms.
     """
+    variant = recipe.variants[-1]
     run = None if options.calibration is None else run_in(options.calibration)
     config_hash = None if run is None else _checked_hash(settings, run)
     stated, rate = None, options.false_alarms
@@ -48,7 +50,7 @@ def find_threshold(
             policy = FalseAlarmThreshold(rate=rate, name=f"false_alarm_{100 * rate:g}")
         stated = policy.rate if isinstance(policy, FalseAlarmThreshold) else None
         threshold = _of_policy(settings, policy, run, config_hash, variant)
-    if run is None or threshold is None or not judged:
+    if run is None or threshold is None or recipe.transform != "none":
         return threshold, None
     rates = error_rates(
         run,

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from vssl.analysis.error_rates import ErrorRates, Share
+from vssl.engine.localizer import NativeMaps
 from vssl.maps import binarize
 from vssl.metrics.pia import image_area
 from vssl.records.localization import Localization
@@ -76,27 +77,25 @@ class MapNumbers:
 
 def measure(
     recipe: Localization,
-    native: torch.Tensor,
+    native: NativeMaps,
     pairings: Sequence[tuple[str, int]],
-    objects: torch.Tensor | None,
     threshold: Threshold | None,
 ) -> tuple[torch.Tensor, list[MapNumbers]]:
-    """Make and measure the localization maps `[K, 224, 224]` of a picture under K sounds.
+    """Make and measure the localization maps `[K, 224, 224]` of a picture under its first K sounds.
 
-    The recipe makes them of native similarity maps `[K, h, w]`, each of an (audio condition, draw)
-    pair; object-guided if there is a native object map `[g, g]`. Without a threshold no marked area
-    is measured.
+    The recipe makes them of the picture's native maps; object-guided if there is an object map.
+    `pairings` are K pairs (audio condition, draw). Without a threshold no marked area is measured.
     """
+    similarity = native.similarity[: len(pairings)]
     conditions = [condition for condition, _ in pairings]
-    if objects is not None:
-        objects = objects.expand(len(native), -1, -1)
-    maps = recipe.localize(native, conditions, objects)[recipe.variants[-1]]
+    objects = None if native.objects is None else native.objects.expand(len(pairings), -1, -1)
+    maps = recipe.localize(similarity, conditions, objects)[recipe.variants[-1]]
     marked: Sequence[float | None] = [None] * len(maps)
     if threshold is not None:
         marked = image_area(binarize(maps, threshold.value)).tolist()
     extremes = (
         each
-        for of_maps in (maps, native)
+        for of_maps in (maps, similarity)
         for each in (of_maps.amax(dim=(1, 2)).tolist(), of_maps.amin(dim=(1, 2)).tolist())
     )
     columns = zip(pairings, *extremes, marked, strict=True)

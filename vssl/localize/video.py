@@ -18,9 +18,9 @@ from vssl.audio.containers import no_sound, opened_sound
 from vssl.core.errors import UsageError
 from vssl.core.files import whole_file
 from vssl.core.progress import progress_bar
-from vssl.engine.localizer import Picture
+from vssl.engine.localizer import NativeMaps, Picture
 from vssl.images import Pixels
-from vssl.localize.figures import Captions, draw_timeline, frame_layer
+from vssl.localize.figures import draw_timeline, frame_layer
 from vssl.localize.output import Output, file_facts, say
 from vssl.localize.setup import LocalizeOptions, Setup, set_up
 from vssl.localize.verdict import MapNumbers, measure, pointing
@@ -41,8 +41,7 @@ class VideoMaps:
     fps: float
     pairings: Sequence[tuple[str, int]]  # K pairs (audio condition, draw)
     seconds: list[float]
-    native: torch.Tensor  # `[T, K, h, w]`
-    objects: torch.Tensor | None  # `[T, g, g]`
+    native: NativeMaps
     numbers: list[list[MapNumbers]]  # of each frame, of its K maps
 
 
@@ -73,14 +72,9 @@ def localize_video(
     rate = "all" if math.isinf(fps) or fps >= facts.rate else f"{fps:g} frames a second"
     sampled = f"{count} frames looked at ({rate})"
     results = Output(output, setup)
-    draw_timeline(
-        output / TIMELINE_FILE,
-        maps.seconds,
-        maps.numbers,
-        threshold=setup.threshold,
-        captions=Captions(title, verdict, f"{sampled}; {setup.sources}"),
-    )
-    results.save_maps(maps.pairings, maps.native, maps.objects, seconds=np.array(maps.seconds))
+    timeline = output / TIMELINE_FILE
+    draw_timeline(timeline, maps.seconds, maps.numbers, setup, title, verdict, sampled)
+    results.save_maps(maps.pairings, maps.native, seconds=np.array(maps.seconds))
     _write_numbers(output / NUMBERS_FILE, maps, setup)
     if draw_video:
         _draw(setup, maps, output / VIDEO_FILE)
@@ -143,7 +137,7 @@ def _look(setup: Setup, facts: VideoFacts, sound: Path, fps: float) -> VideoMaps
 
     vectors: dict[int, torch.Tensor] = {}  # by the begin of a clip in the sound
     seconds: list[float] = []
-    numbers, native, objects = [], [], []
+    numbers, native = [], []
     remaining = moments()
     with progress_bar("frames looked at", max(frames, 1)) as advance:
         while batch := list(itertools.islice(remaining, setup.batch_size)):
@@ -153,16 +147,17 @@ def _look(setup: Setup, facts: VideoFacts, sound: Path, fps: float) -> VideoMaps
             sounds = torch.stack([torch.stack([vectors[b], *negatives]) for b in begins])
             vectors = {begins[-1]: vectors[begins[-1]]}
             maps = localizer.localize(pictures, sounds, pairings)
-            for place, similarity in enumerate(maps.similarity):
-                of_objects = None if maps.objects is None else maps.objects[place]
-                measured = measure(setup.recipe, similarity, pairings, of_objects, setup.threshold)
+            for place in range(len(batch)):
+                measured = measure(setup.recipe, maps.of(place), pairings, setup.threshold)
                 numbers.append(measured[1])
             seconds += times
-            native.append(maps.similarity)
-            objects += [] if maps.objects is None else [maps.objects]
+            native.append(maps)
             advance(len(batch))
-    joined = torch.cat(objects) if objects else None
-    return VideoMaps(facts, sound, fps, pairings, seconds, torch.cat(native), joined, numbers)
+    objects = [each.objects for each in native if each.objects is not None]
+    joined = NativeMaps(
+        torch.cat([each.similarity for each in native]), torch.cat(objects) if objects else None
+    )
+    return VideoMaps(facts, sound, fps, pairings, seconds, joined, numbers)
 
 
 def _check_memory(setup: Setup, video: Path, frames: int, seconds: float, channels: int) -> None:
@@ -213,9 +208,9 @@ def _draw(setup: Setup, maps: VideoMaps, path: Path) -> None:
                 place = next(places)
                 numbers = maps.numbers[place]
                 p = None if setup.rates is None else setup.rates.wrong_sound_p(numbers[0].largest)
-                objects = None if maps.objects is None else maps.objects[place]
-                native, pairings = maps.native[place, :1], maps.pairings[:1]
-                (given,), _ = measure(setup.recipe, native, pairings, objects, threshold)
+                (given,), _ = measure(
+                    setup.recipe, maps.native.of(place), maps.pairings[:1], threshold
+                )
                 factor, summand = frame_layer(
                     given, numbers, size=size, bounds=bounds, threshold=threshold, judged=judged,
                     p=p,

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from vssl.core.checks import check_choice
 from vssl.models.base import CheckpointLayout, LocalizationModel
 from vssl.models.clip_vision import VisionTransformer, from_openai
 from vssl.models.rcgrad import AudioEncoder
@@ -81,7 +80,6 @@ class CLIPTran(LocalizationModel):
         vision: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        check_choice(standardization, ("corrected", "released"), name="standardization")
         self.image = VisionTransformer(vision or {})
         self.audio = Wav2CLIP(standardization)
         self.map_size = self.image.grid

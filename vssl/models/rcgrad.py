@@ -17,10 +17,11 @@ _HOP = 353
 
 
 class AudioEncoder(ResNet18):
-    """Spectrogram with the checkpoint's window, and ResNet-18."""
+    """Spectrogram with the checkpoint's window, and ResNet-18; `standardization` as of `RCGrad`."""
 
     def __init__(self, standardization: str) -> None:
         super().__init__(channels_in=1)
+        check_choice(standardization, ("corrected", "released"), name="standardization")
         self.spectrogram = nn.Module()
         self.spectrogram.window = nn.Buffer(torch.hann_window(512))
         self.standardization = standardization
@@ -82,7 +83,6 @@ class RCGrad(LocalizationModel):
 
     def __init__(self, *, standardization: Literal["corrected", "released"] = "corrected") -> None:
         super().__init__()
-        check_choice(standardization, ("corrected", "released"), name="standardization")
         self.image_encoder = ResNet18(last_stride=1)
         self.audio_encoder = AudioEncoder(standardization)
 

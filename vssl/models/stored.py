@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import shutil
 import tempfile
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -43,19 +44,12 @@ class MapsError(UsageError):
     """Stored maps that cannot be scored; the message names place, faults with counts and remedy."""
 
 
-class Surplus(NamedTuple):
-    """A stored map that nothing of the run asks for."""
-
-    name: str
-    place: str
-
-
 @dataclass(frozen=True)
 class MapsReport:
     """What a check of stored maps found."""
 
     missing: dict[str, str]  # by sample that lacks maps: which
-    surplus: list[Surplus]
+    surplus: dict[str, str]  # by map that nothing of the run asks for: where it is
     undefined: int  # maps that hold NaN or infinite values
 
 
@@ -113,7 +107,7 @@ class StoredMaps(LocalizationModel):
                     missing[sample_id].append((condition, draw))
                 else:
                     places[place] = (sample_id, condition, draw)
-        surplus = [Surplus(*store.describe(each)) for each in store.places() if each not in places]
+        surplus = dict(store.describe(each) for each in store.places() if each not in places)
         if missing and (not skip or len(missing) == len(sample_ids)):
             raise MapsError(self._missing(missing, draws, len(sample_ids), surplus))
         left_out = set(missing)
@@ -181,7 +175,7 @@ class StoredMaps(LocalizationModel):
         missing: Mapping[str, list[tuple[str, int]]],
         draws: Mapping[str, int],
         samples: int,
-        surplus: Sequence[Surplus],
+        surplus: Mapping[str, str],
     ) -> str:
         """What lacks, in words, with what may have been meant."""
         store, (first, lacks) = self._stored(), next(iter(missing.items()))
@@ -195,19 +189,15 @@ class StoredMaps(LocalizationModel):
             f"{store.root}: {sum(lacking.values())} maps are missing ({counts}), e.g. of"
             f" {', '.join(shown)}."
         )
-        negatives = {condition for condition in draws if condition != POSITIVE}
-        absent = [each for each in negatives if lacking.get(each) == samples * draws[each]]
-        if negatives and len(absent) == len(negatives) and POSITIVE not in lacking:
+        if lacking == {name: samples * count for name, count in draws.items() if name != POSITIVE}:
             return f"{text} There is no map of any negative: negatives=none scores positives alone."
-        expected = store.expected((first, *lacks[0]))
-        text += f" Expected {expected}."
-        names = {each.name for each in surplus}
-        stems = {name.rpartition("/")[2]: name for name in names}
+        text += f" Expected {store.expected((first, *lacks[0]))}."
+        stems = {name.rpartition("/")[2]: name for name in surplus}
         near = difflib.get_close_matches(Path(first).name, list(stems)[:10_000], n=1, cutoff=0.7)
         if near:
             text += f" Is {stems[near[0]]!r} meant? Ids are as in the csv of vssl-export-plan."
         elif surplus:
-            text += f" There are {len(surplus)} other maps, e.g. {surplus[0].name!r}."
+            text += f" There are {len(surplus)} other maps, e.g. {next(iter(surplus))!r}."
         if len(missing) < samples:
             whole = samples - len(missing)
             text += f" model.missing=skip evaluates the {whole} samples with all their maps."
@@ -307,7 +297,7 @@ class _File:
         # compressed rows are unpacked together, and anew for each of them unless they are kept
         chunks = getattr(self._maps, "chunks", None)
         self._block = chunks[-1 if self._last else 0] if chunks else 1
-        self._held: tuple[int, Any] = (-1, None)
+        self._kept = lru_cache(1)(self._read)
         columns: dict[str, list[Any]] = {"condition": [POSITIVE] * count, "draw": [0] * count}
         if "condition" in arrays:
             columns["condition"] = _texts(arrays["condition"], root)
@@ -334,17 +324,15 @@ class _File:
     def read(self, place: Any) -> Floats:
         start = place - place % self._block
         try:
-            if start != self._held[0]:
-                ends = slice(start, start + self._block)
-                # MATLAB's arrays lie in files with their axes in reverse
-                rows = (
-                    np.moveaxis(self._maps[:, :, ends], -1, 0) if self._last else self._maps[ends]
-                )
-                self._held = start, rows
-            values = np.asarray(self._held[1][place - start])
+            values = np.asarray(self._kept(start)[place - start])
         except Exception as error:  # of any decoder
             raise MapsError(f"unreadable rows: {' '.join(str(error).split())}") from error
         return _checked(values.T if self._is_matlab else values)
+
+    def _read(self, start: int) -> Any:
+        """Rows that are compressed together; MATLAB's lie in files with their axes in reverse."""
+        rows = slice(start, start + self._block)
+        return np.moveaxis(self._maps[:, :, rows], -1, 0) if self._last else self._maps[rows]
 
     def describe(self, place: Any) -> tuple[str, str]:
         sample_id, condition, draw = self._keys[place]
@@ -363,17 +351,12 @@ def _opened(place: Path, key: str | None) -> _Folder | _File:
 
 
 def _size(store: _Folder | _File) -> tuple[int, int]:
-    """Height and width of the first map that can be read."""
-    fault: MapsError | None = None
+    """Height and width of the first map that can be read; without any `check` says why."""
     for place in store.places():
-        try:
+        with suppress(MapsError):
             height, width = store.read(place).shape
-        except MapsError as error:
-            fault = fault or error
-        else:
             return height, width
-    reason = f"no map can be read ({fault})" if fault else "holds no maps"
-    raise MapsError(f"{store.root}: {reason}. The layouts are in docs/stored-maps.md.")
+    return 0, 0
 
 
 def _open_arrays(root: Path) -> dict[str, Any]:
@@ -399,13 +382,10 @@ def _npz_arrays(root: Path) -> dict[str, Any]:
     """Arrays of an npz; those of 3 axes are unpacked to a temporary file and mapped to memory."""
     arrays: dict[str, Any] = {}
     with zipfile.ZipFile(root) as archive, tempfile.TemporaryDirectory() as folder:
-        for number, member in enumerate(archive.namelist()):
-            unpacked = Path(folder, f"{number}.npy")
-            with archive.open(member) as source, unpacked.open("wb") as target:
-                shutil.copyfileobj(source, target)
+        for member in archive.namelist():
             name = member.removesuffix(".npy")
             try:
-                values = np.load(unpacked, mmap_mode="r")
+                values = np.load(archive.extract(member, folder), mmap_mode="r")
             except ValueError as error:  # of texts that pandas or a list with dtype=object holds
                 hint = "Save ids and conditions as np.array(ids, dtype=str)."
                 raise MapsError(f"{root}: `{name}`: not readable ({error}) {hint}") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from vssl.analysis.comparable import departures, lacks
-from vssl.analysis.compare import ComparedRun, Endpoint, common_samples, compare_runs
+from vssl.analysis.compare import DEFAULT_PRIMARY, ComparedRun, common_samples, compare_runs
 from vssl.config.build import build_metrics
 from vssl.config.compose import composed_config, whole_group
 from vssl.config.settings import ScoringSettings
@@ -51,11 +51,17 @@ def show_comparison(
     """
     if len(folders) < 2:
         raise UsageError("give two runs or more, or --published to see one beside the literature")
-    endpoint = None if primary is None else Endpoint.parse(primary)
     asked, policies = [*dict.fromkeys(metrics)], [*dict.fromkeys(thresholds)]
-    if endpoint is not None:
-        asked += {endpoint.metric} - {*asked}
-        policies += {endpoint.policy} - {*policies, NO_POLICY}
+    if primary is not None:
+        parts = primary.split("/")
+        if not all(parts) or len(parts) not in (2, 3):
+            raise UsageError(
+                f"--primary {primary}: expected metric/policy or condition/metric/policy, e.g."
+                f" {DEFAULT_PRIMARY}."
+            )
+        *_, metric, policy = parts
+        asked += {metric} - {*asked}
+        policies += {policy} - {*policies, NO_POLICY}
     measured = _metrics(asked)
     with output_folder(output.absolute()) if output else nullcontext():
         runs = [ComparedRun.of(run_in(folder)) for folder in folders]
@@ -80,7 +86,7 @@ def show_comparison(
             runs[n] = replace(run, fitted=fitted)
         rows = compare_runs(
             runs, measured, asked=asked, thresholds=policies,
-            conditions=[*dict.fromkeys(conditions)], primary=endpoint, margin=margin,
+            conditions=[*dict.fromkeys(conditions)], primary=primary, margin=margin,
             variant=variant, resamples=resamples, permutations=permutations, seed=seed,
         )  # fmt: skip
         if rows.empty:

@@ -179,9 +179,10 @@ def _with_stored_maps(
     if report.surplus:
         _log.warning(
             "%d stored maps belong to no sample, audio condition or draw of this run, e.g. %s",
-            len(report.surplus), report.surplus[0].name,
+            len(report.surplus), next(iter(report.surplus)),
         )  # fmt: skip
-    notes = [Problem("stored maps that the run does not ask for", *each) for each in report.surplus]
+    surplus = "stored maps that the run does not ask for"
+    notes = [Problem(surplus, *each) for each in report.surplus.items()]
     problems = [Problem("missing maps", *each) for each in report.missing.items()]
     kept = [n for n, s in enumerate(data.samples) if s.sample_id not in report.missing]
     if problems:

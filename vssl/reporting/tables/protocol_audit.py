@@ -38,7 +38,7 @@ def write_audit(
     *,
     resamples: int,
 ) -> None:
-    """Print the audit (`records.audit.effects`); write audit.parquet, .csv (fractions) and .md.
+    """Print an audit (`protocol_audit.effects`); write audit.parquet, .csv (fractions) and .md.
 
     `left_out` says for each model and test set which departures have no numbers, and why.
     """
