@@ -236,6 +236,29 @@ def test_maps_without_bounds_are_drawn_between_their_own_extremes() -> None:
     np.testing.assert_allclose(in_range(values, (0.0, 4.0)), [[0.25, 0.75], [0.5, 0]])
 
 
+def test_a_model_and_a_policy_of_ones_own_are_found_in_a_folder_of_configuration(
+    tmp_path: Path, toy: Path, config_folder: Callable[[Path], None]
+) -> None:
+    config_folder(tmp_path / "conf")
+    for group, name, text in (
+        ("model", "mine", "defaults: [ezvsl, _self_]\nname: mine\nweights: null\n"
+         "_target_: tests.helpers.running.Loudness\nimage: {size: 32}\n"),
+        ("threshold", "low", "low: {_target_: vssl.thresholds.base.FixedThreshold, value: 0.1}\n"),
+    ):  # fmt: skip
+        (tmp_path / "conf" / group).mkdir(parents=True)
+        (tmp_path / "conf" / group / f"{name}.yaml").write_text(text)
+    numbers, arrays = localized(
+        *pair(toy, "clip0_000010"), tmp_path / "out", noise_draws=10,
+        model="mine", overrides=("trainer=cpu",), policy="low",
+    )  # fmt: skip
+    assert numbers["threshold"]["value"] == 0.1
+    assert numbers["provenance"]["model"] == "mine"
+    assert arrays["similarity_map"].shape == (12, 32, 32)
+    config_folder(Path("nowhere"))
+    with pytest.raises(UsageError, match=r"nowhere: no such folder \(--config-dir\)"):
+        set_up(options())
+
+
 def test_silence_and_noise_are_as_long_as_the_sound_and_may_be_as_loud() -> None:
     loudness = ("negatives.noise.snr=6", "negatives.noise.over=clip")
     setup = set_up(options(overrides=(*HEARD, *loudness, "negatives.noise.colour=pink")))
