@@ -21,7 +21,7 @@ from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.records.files import SUMMARY_FILE
 from vssl.records.store import read_provenance
 from vssl.records.summary import read_summary
-from vssl.reporting.tables.model import Table, caption, one_row, percent, text_columns, text_row
+from vssl.reporting.tables.model import caption, one_row, percent, text_table
 from vssl.reporting.tables.render import write_shown
 
 NO_SOURCE = "missing"
@@ -105,6 +105,7 @@ _COMPARED = (
     *("published_variant", "training_set", "test_set", "source", "tier", "note"),
     *("published", "value", "difference", "margin", "within"),
 )
+_WORDS = ("condition", "threshold", "maps", "published as", "training set", "source", "within")
 _LEGEND = (
     "Published figures are of the authors' checkpoints on these training sets; which of them the"
     " run's checkpoint is, its file does not say. Difference: ours minus the published, in points."
@@ -239,47 +240,36 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> Non
             f" {', '.join(PUBLISHED_MODELS.values())} on"
             f" {', '.join(dict.fromkeys(TEST_SETS.values()))}."
         )
-    words = ("condition", "threshold", "maps", "published as", "training set")
-    numbers = ("ours", "difference", "margin")
-    columns = text_columns(
-        *(*words, "published", "source", *numbers, "within"), text=(*words, "source", "within")
-    )
-    tables = [
-        Table(
-            f"{names[folder]} beside published figures ({folder})",
-            columns,
-            tuple(
-                text_row(
-                    f"{row['published_metric'].removesuffix(_SUFFIX)} = {row['metric']}",
-                    row["condition"],
-                    row["threshold_policy"],
-                    row["map_variant"],
-                    _published_as(row),
-                    row["training_set"],
-                    NO_SOURCE if pd.isna(row["published"]) else f"{100 * row['published']:.2f}",
-                    short_source(row["source"], row["tier"]),
-                    percent(row["value"]),
-                    "" if pd.isna(row["difference"]) else f"{100 * row['difference']:+.2f}",
-                    "" if pd.isna(row["published"]) else f"{100 * row['margin']:.3g}",
-                    {True: "yes", False: "no"}.get(row["within"], ""),
-                )
-                for row in rows.to_dict("records")
-            ),
-            *caption(summaries[folder]),
-            label="metric",
-        )
-        for folder, rows in compared.items()
-    ]
+    tables = []
+    for folder, rows in compared.items():
+        title = f"{names[folder]} beside published figures ({folder})"
+        below, details = caption(summaries[folder])
+        lines = [_shown_row(row) for row in rows.to_dict("records")]
+        tables.append(text_table(title, lines, text=_WORDS, caption=below, details=details))
     joined = pd.concat({str(folder): rows for folder, rows in compared.items()}, names=["run"])
     frames = {"published": joined.reset_index("run")}
     write_shown([(tables, _LEGEND)], output, "published", frames)
 
 
-def _published_as(row: Mapping[Any, Any]) -> str:
-    """Variant of a figure, and its images where they are not the whole test set."""
+def _shown_row(row: Mapping[Any, Any]) -> dict[str, str]:
+    """Texts of a row of `beside_published`, with the images that are not a whole test set."""
     model = next(name for name, own in PUBLISHED_MODELS.items() if own == row["model"])
     images = IMAGES.get((model, row["test_set"]))
-    return str(row["published_variant"]) + ("" if images is None else f", {images} images")
+    missing = pd.isna(row["published"])
+    return {
+        "metric": f"{row['published_metric'].removesuffix(_SUFFIX)} = {row['metric']}",
+        "condition": row["condition"],
+        "threshold": row["threshold_policy"],
+        "maps": row["map_variant"],
+        "published as": row["published_variant"] + (f", {images} images" if images else ""),
+        "training set": row["training_set"],
+        "published": NO_SOURCE if missing else f"{100 * row['published']:.2f}",
+        "source": short_source(row["source"], row["tier"]),
+        "ours": percent(row["value"]),
+        "difference": "" if pd.isna(row["difference"]) else f"{100 * row['difference']:+.2f}",
+        "margin": "" if missing else f"{100 * row['margin']:.3g}",
+        "within": {True: "yes", False: "no"}.get(row["within"], ""),
+    }
 
 
 def short_source(source: str, tier: str) -> str:

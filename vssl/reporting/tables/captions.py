@@ -36,7 +36,9 @@ def caption_of(
     thresholds = by_source(
         (row.name, source)
         for row in rows
-        for source in {c.threshold_source for c in row.cells if c and c.threshold is not None}
+        for source in {
+            c.number["threshold_source"] for c in row.cells if c and c.threshold is not None
+        }
     )
     if len(thresholds) > 1:
         parts.append(f"Thresholds differ in their source: {', '.join(thresholds)}.")
@@ -53,8 +55,8 @@ def caption_of(
     for policy in policies:
         parts += _at_the_top(group, policy)
     parts += _without_marks(group, policies)
-    published = [cell for cell in cells if cell.published is not None]
-    sources = dict.fromkeys(short_source(cell.source, cell.tier) for cell in published)
+    figures = [cell.figure for cell in cells if cell.figure]
+    sources = dict.fromkeys(short_source(each["source"], each["tier"]) for each in figures)
     if sources:
         parts.append(f"{_PUBLISHED}; sources: {', '.join(sources)}.")
     missing = ", ".join(row.label for row in rows if row.reason)

@@ -87,34 +87,23 @@ class Cell:
     below: str = ""  # shown below such a text
     rank: int | None = None  # 1 for the best of its column among models, 2 for the second
     competes: bool = True  # not where the model marks nothing, or no knowledge does as well
-    n: int | None = None  # samples
-    n_undefined: int = 0  # rows left out of the mean
-    std: float | None = None  # over draws; None for a single draw
-    draws: int | None = None
-    threshold: float | None = None  # None where every map has its own, or none is involved
-    threshold_source: str = ""  # data that it was learnt from
-    run: str = ""  # folder of the run, absolute
-    published: float | None = None  # the published figure; None for none or several
-    source: str = ""  # of the published figure
-    training_set: str = ""  # of its model
-    tier: str = ""  # of its source: A an official README or code, B a maintainer's reply
-    margin: float | None = None  # how far a reproduction of it may be off
-    within: bool | None = None  # whether this one is; None where that is not judged
     unit: str = "%"  # the column's
+    number: Mapping[Any, Any] = field(default_factory=dict)  # what its row in the summary defines
+    figure: Mapping[Any, Any] = field(default_factory=dict)
+    """The published figure, a row of `published.beside_published`; empty for none or several."""
 
     @property
-    def difference(self) -> float | None:
-        """Ours minus the published."""
-        if self.value is None or self.published is None:
-            return None
-        return self.value - self.published
+    def threshold(self) -> float | None:
+        """The number's threshold; None where every map has its own, or none is involved."""
+        threshold: float | None = self.number.get("threshold")
+        return threshold
 
     @property
     def shown(self) -> str:
         """The text, or the number."""
-        return self.number(self.value) if self.text is None else self.text
+        return self.in_unit(self.value) if self.text is None else self.text
 
-    def number(self, value: float | None) -> str:
+    def in_unit(self, value: float | None) -> str:
         """A value in the cell's unit: a fraction in percent, another with four digits."""
         if self.unit == "%" or value is None:
             return percent(value)
@@ -125,14 +114,14 @@ class Cell:
         """The 95 % interval, or the text below; empty without either."""
         if self.low is None or self.high is None:
             return self.below
-        return f"{self.number(self.low)}–{self.number(self.high)}"
+        return f"{self.in_unit(self.low)}–{self.in_unit(self.high)}"
 
     @property
     def beside_published(self) -> str:
         """The published figure and the difference in points; empty without a figure."""
-        if self.published is None or self.difference is None:
+        if self.value is None or not self.figure:
             return ""
-        return f"{100 * self.published:.2f}, {points(self.difference)}"
+        return f"{100 * self.figure['published']:.2f}, {points(self.figure['difference'])}"
 
 
 @dataclass(frozen=True)
@@ -204,6 +193,29 @@ def text_columns(*headers: str, text: Sequence[str] = ()) -> tuple[Column, ...]:
 def text_row(label: str, *texts: str) -> Row:
     """A row of texts."""
     return Row(label, tuple(Cell(text=text) for text in texts))
+
+
+def text_table(
+    title: str, lines: Sequence[Mapping[str, str]], *, text: Sequence[str] = (), **more: Any
+) -> Table:
+    """A table of texts: each row's by header, its name first; some columns hold words."""
+    label, *headers = lines[0]
+    rows = tuple(text_row(*line.values()) for line in lines)
+    return Table(title, text_columns(*headers, text=text), rows, label=label, **more)
+
+
+def run_name(row: Mapping[Any, Any]) -> str:
+    """A run's model, test set and map variant, from a row of its numbers."""
+    guided = ", object-guided maps" if row["map_variant"] == "ogl" else ""
+    return f"{row['model']} on {row['dataset']}{guided}"
+
+
+def run_title(row: Mapping[Any, Any]) -> str:
+    """A run's name, how much of which test it saw, and its folder."""
+    return (
+        f"{run_name(row)}, protocol {row['protocol']}, N = {row['n']}"
+        f" (coverage {coverage_text([row['coverage']])}), seed {row['seed']} ({row['run']})"
+    )
 
 
 def as_shown(value: float) -> float:

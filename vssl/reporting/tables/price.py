@@ -11,7 +11,15 @@ import pandas as pd
 
 from vssl.analysis.price import PRICED, QUALITY
 from vssl.reporting.tables.columns import metric_column
-from vssl.reporting.tables.model import Cell, Row, Table, number_cell, points, text_columns
+from vssl.reporting.tables.model import (
+    Cell,
+    Row,
+    Table,
+    number_cell,
+    points,
+    run_title,
+    text_columns,
+)
 from vssl.reporting.tables.render import write_shown
 from vssl.types import POSITIVE
 
@@ -35,17 +43,14 @@ def write_price(rows: pd.DataFrame, output: Path, *, resamples: int) -> None:
 def _tables(rows: pd.DataFrame) -> Iterator[Table]:
     """A table for every run, map variant and rule."""
     keys = ["run", "map_variant", "priced"]
-    for (run, variant, priced), group in rows.groupby(keys, sort=False):
+    for (_, _, priced), group in rows.groupby(keys, sort=False):
         first = group.iloc[0]
         by_class = first["threshold_source"].endswith("by class")
         measures = {metric.name: metric_column(metric, POSITIVE).header for metric in PRICED}
         measures |= {QUALITY: "IoU by class"} if by_class else {}
         headers = [text for header in measures.values() for text in (header, "price")]
-        guided = ", object-guided maps" if variant == "ogl" else ""
         yield Table(
-            f"{priced}: {first['model']} on {first['dataset']}{guided}, protocol"
-            f" {first['protocol']}, N = {first['n']} (coverage {100 * first['coverage']:.4g} %),"
-            f" seed {first['seed']} ({run})",
+            f"{priced}: {run_title(first)}",
             text_columns("threshold", "from", *headers, text=("from",)),
             tuple(_price_row(row, [*measures]) for row in group.to_dict("records")),
             label="threshold policy",

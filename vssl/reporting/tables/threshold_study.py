@@ -14,7 +14,16 @@ from vssl.metrics.false_alarm import FalseAlarmRate
 from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.pia import ImageArea
 from vssl.reporting.tables.columns import metric_column
-from vssl.reporting.tables.model import Cell, Row, Table, defined, number_cell, text_columns
+from vssl.reporting.tables.model import (
+    Cell,
+    Row,
+    Table,
+    defined,
+    number_cell,
+    run_name,
+    run_title,
+    text_columns,
+)
 from vssl.reporting.tables.render import write_shown
 
 _METRICS = (FLoc, ConsensusIoU, SuccessRate, FalseAlarmRate, ImageArea, FAuc)
@@ -41,13 +50,10 @@ def write_study(study: ThresholdStudy, output: Path, *, resamples: int) -> None:
 def _tables(thresholds: pd.DataFrame) -> Iterator[Table]:
     """A table for every run and map variant, then one for all together."""
     names = {}
-    for (run, variant), rows in thresholds.groupby(["run", "map_variant"], sort=False):
-        first = rows.iloc[0]
-        guided = ", object-guided maps" if variant == "ogl" else ""
-        names[run, variant] = f"{first['model']} on {first['dataset']}{guided}"
+    for key, rows in thresholds.groupby(["run", "map_variant"], sort=False):
+        names[key] = run_name(rows.iloc[0])
         yield Table(
-            f"{names[run, variant]}, protocol {first['protocol']}, N = {first['n']}"
-            f" (coverage {100 * first['coverage']:.4g} %), seed {first['seed']} ({run})",
+            run_title(rows.iloc[0]),
             text_columns("fit on", "threshold", *_STUDY_NUMBERS.values(), text=("fit on",)),
             tuple(
                 _study_row(row, [], _STUDY_NUMBERS, ("f_loc", "regret"))
