@@ -80,10 +80,10 @@ def report_sweep(
         write_text(output / SWEEP_TEXT, texts[0])
         return
     placed = [each.assign(run=_relative_place(f, output)) for f, each in known.items()]
-    table = pd.concat(placed, ignore_index=True)
+    numbers = pd.concat(placed, ignore_index=True)
     with whole_file(output / SWEEP_TABLE) as partial:
-        table.to_parquet(partial, index=False)
-    write_text(output / SWEEP_CSV, table.to_csv(index=False))
+        numbers.to_parquet(partial, index=False)
+    write_text(output / SWEEP_CSV, numbers.to_csv(index=False))
     runs = {folder: read_run_file(folder) for folder in known}
     facts = {folder: (run["identity"], run["provenance"]) for folder, run in runs.items()}
     sources, left_out = rows_of_runs(facts, join)

@@ -16,7 +16,7 @@ from vssl.core.arrays import AnyFloats
 from vssl.maps import decode_mask
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, Localization
-from vssl.records.read import categories_of, samples_by_size
+from vssl.records.read import samples_by_size
 from vssl.records.store import read_provenance
 from vssl.reporting.figures.overlay import in_range, laid_over
 from vssl.reporting.figures.samples import RunScene, evaluation_image, read_scenes
@@ -51,9 +51,7 @@ def draw_comparison(
     for axes, place, condition in squares(figure, titles, scenes, side=1.9):
         scene = scenes[place]
         if condition in scene.conditions:
-            localization = scene.maps[AUDIO_VISUAL][scene.conditions.index(condition)].numpy()
-            pixels = laid_over(image, in_range(localization, ranges[place]))
-            draw_map(axes, pixels, scene, condition, threshold=thresholds[place])
+            _draw_in_range(axes, image, scene, condition, ranges[place], thresholds[place])
     shown = "cyan box" if scenes[0].boxes else "cyan outline"
     title = f"The image's own sound is a {scenes[0].category} ({shown})"
     if scenes[0].natural:
@@ -70,14 +68,32 @@ def draw_gallery(
     `shares` are places of the samples among all in ascending size of the ground truth. The pictures
     come with their captions.
     """
-    ids = samples_by_size(folder, shares)
-    categories = categories_of(folder, ids)
+    bounds = Localization.of(read_provenance(folder / RECORDS_FILE)).value_range
     drawn = []
-    for number, name in enumerate(ids):
+    for number, scene in enumerate(read_scenes(folder, samples_by_size(folder, shares))):
+        image = evaluation_image(scene.image_path).numpy()
+        figure = Figure(figsize=(1.9 * len(scene.conditions), 2.4), dpi=110, layout="constrained")
+        grid = figure.subplots(1, len(scene.conditions), squeeze=False)
+        for axes, condition in zip(grid[0], scene.conditions, strict=True):
+            axes.set_title(scene.label(condition), fontsize=9)
+            _draw_in_range(axes, image, scene, condition, bounds, threshold)
         path = output / f"{number}.jpg"
-        draw_comparison([folder], path, thresholds=[threshold], sample_id=name)
-        drawn.append((path, f"{name}: {categories[name]}"))
+        figure.savefig(path, pil_kwargs={"quality": 85})
+        drawn.append((path, f"{scene.sample_id}: {scene.category}"))
     return drawn
+
+
+def _draw_in_range(
+    axes: Any,
+    image: AnyFloats,
+    scene: RunScene,
+    condition: str,
+    bounds: tuple[float, float],
+    threshold: float | None,
+) -> None:
+    localization = scene.maps[AUDIO_VISUAL][scene.conditions.index(condition)].numpy()
+    pixels = laid_over(image, in_range(localization, bounds))
+    draw_map(axes, pixels, scene, condition, threshold=threshold)
 
 
 def squares(

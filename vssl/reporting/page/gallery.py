@@ -149,7 +149,7 @@ def _samples_by_area(run: Path) -> pd.DataFrame:
         rows[name] = list(column)
     rows["natural"] = truth.natural[truth.rows(rows["sample_id"].to_list())]
     rows["area"] = [object_area(*each) for each in objects]
-    order = np.argsort(np.argsort(rows["area"].to_numpy(), kind="stable"))
+    order = rows["area"].rank(method="first").astype(int) - 1
     return pd.DataFrame(rows.assign(quarter=order * len(QUARTERS) // len(rows)))
 
 

@@ -312,7 +312,6 @@ def _model(each: RunMaps, models: Sequence[ReportRun]) -> dict[str, Any]:
         "side": 0 if first.object_map is None else len(first.object_map),
     }
     policies = [str(p) for p in pd.unique(run.summary["threshold_policy"])]
-    every = {v: {name: run.threshold(name, v) for name in policies} for v in run.variants}
     return {
         "label": run.label,
         "baseline": run not in models,
@@ -327,7 +326,7 @@ def _model(each: RunMaps, models: Sequence[ReportRun]) -> dict[str, Any]:
         "prior": prior,
         "extremes": {v: list(each.extremes.get(v, (0.0, 0.0, 1.0))) for v in run.variants},
         "thresholds": {
-            v: {name: value for name, value in values.items() if value is not None}
-            for v, values in every.items()
+            v: {p: value for p in policies if (value := run.threshold(p, v)) is not None}
+            for v in run.variants
         },
     }

@@ -204,13 +204,13 @@ def text_table(
     return Table(title, text_columns(*headers, text=text), rows, label=label, **more)
 
 
-def run_name(row: Mapping[Any, Any]) -> str:
+def run_name(row: pd.Series) -> str:
     """A run's model, test set and map variant, from a row of its numbers."""
     guided = ", object-guided maps" if row["map_variant"] == "ogl" else ""
     return f"{row['model']} on {row['dataset']}{guided}"
 
 
-def run_title(row: Mapping[Any, Any]) -> str:
+def run_title(row: pd.Series) -> str:
     """A run's name, how much of which test it saw, and its folder."""
     return (
         f"{run_name(row)}, protocol {row['protocol']}, N = {row['n']}"
