@@ -203,17 +203,10 @@ def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
     rows["difference"] = rows["value"] - rows["published"]
     rows["margin"] += REPRODUCTION_MARGIN
     evaluated = int(summary["n"].max())
-    rows["within"] = [
-        None
-        if pd.isna(difference)
-        or first["coverage"] != 1
-        or IMAGES.get((names[0], test_set), evaluated) != evaluated
-        else bool(abs(difference) <= margin + 1e-9)  # the last digits of binary fractions
-        for difference, margin, test_set in zip(
-            rows["difference"], rows["margin"], rows["test_set"], strict=True
-        )
-    ]
-    rows["within"] = rows["within"].astype(object)
+    images = rows["test_set"].map(lambda test_set: IMAGES.get((names[0], test_set), evaluated))
+    judged = rows["difference"].notna() & (first["coverage"] == 1) & (images == evaluated)
+    within = rows["difference"].abs() <= rows["margin"] + 1e-9  # last digits of binary fractions
+    rows["within"] = within.astype(object).where(judged, None)
     return rows.assign(**first[_FACTS])[[*_FACTS, *_COMPARED]]
 
 
@@ -231,8 +224,7 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> Non
     summaries = {folder: read_summary(folder / SUMMARY_FILE) for folder in folders}
     published = read_published()
     compared = {folder: beside_published(each, published) for folder, each in summaries.items()}
-    first = {folder: each.iloc[0] for folder, each in summaries.items()}
-    names = {folder: f"{each['model']} on {each['dataset']}" for folder, each in first.items()}
+    names = {f: "{model} on {dataset}".format_map(each.iloc[0]) for f, each in summaries.items()}
     unknown = [f"{folder}: {names[folder]}" for folder, rows in compared.items() if rows.empty]
     if unknown:
         raise UsageError(

@@ -105,7 +105,7 @@ def _floats(table: Table, label: str, page: float, *, intervals: bool) -> list[s
         rf"  \label{{{name}}}",
     ]
     left = _TALLEST
-    parts = list(_parts(table, page - names, intervals=intervals))
+    parts = _parts(table, page - names, intervals=intervals)
     for start, (part, space) in itertools.product(range(0, len(table.rows), most), parts):
         rows = table.rows[start : start + most]
         height = _ABOVE + row_height * len(rows)
@@ -147,14 +147,13 @@ def _tabular(
     yield r"\end{tabular}"
 
 
-def _parts(table: Table, room: float, *, intervals: bool) -> Iterator[tuple[list[int], float]]:
+def _parts(table: Table, room: float, *, intervals: bool) -> list[tuple[list[int], float]]:
     """Neighbouring columns that fit in so many points, and the space on both sides of each.
 
     Columns below one heading stay together if they fit.
     """
     least = _LEAST_OF_WORDS if any(column.text for column in table.columns) else _LEAST
-    part: list[int] = []
-    left = room
+    parts: list[tuple[list[int], float]] = [([], room)]
     for top, same in itertools.groupby(
         range(len(table.columns)), key=lambda at: table.columns[at].top
     ):
@@ -162,11 +161,13 @@ def _parts(table: Table, room: float, *, intervals: bool) -> Iterator[tuple[list
         widest = max(sum(widths.values()), _width(top) + 8)
         pieces = [([*widths], widest)] if widest <= room else [([a], w) for a, w in widths.items()]
         for piece, width in pieces:
+            part, left = parts[-1]
             if part and width > left:
-                yield part, max(least, min(_MOST, least + left / (2 * len(part) + 1)))
-                part, left = [], room
-            part, left = part + piece, left - width
-    yield part, max(least, min(_MOST, least + left / (2 * len(part) + 1)))
+                parts.append((piece, room - width))
+            else:
+                parts[-1] = part + piece, left - width
+    spaces = (least + left / (2 * len(part) + 1) for part, left in parts)
+    return [(part, max(least, min(_MOST, s))) for (part, _), s in zip(parts, spaces, strict=True)]
 
 
 def _column_width(table: Table, at: int, intervals: bool) -> float:
