@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib import patheffects
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -42,8 +43,7 @@ def draw_comparison(
     chosen = sample_id or samples_by_size(folders[0], [0.5])[0]
     scenes = [read_scenes(folder, [chosen])[0] for folder in folders]
     facts = [read_provenance(folder / RECORDS_FILE) for folder in folders]
-    ranges = [Localization.of(each).value_range for each in facts]
-    image = evaluation_image(scenes[0].image_path).numpy()
+    image = evaluation_image(scenes[0].image_path)
     rows = len({condition for scene in scenes for condition in scene.conditions})
     size = 1.9 * len(folders) + 1.4, 1.95 * rows + 0.9
     figure = Figure(figsize=size, dpi=110, layout="constrained")
@@ -51,7 +51,8 @@ def draw_comparison(
     for axes, place, condition in squares(figure, titles, scenes, side=1.9):
         scene = scenes[place]
         if condition in scene.conditions:
-            _draw_in_range(axes, image, scene, condition, ranges[place], thresholds[place])
+            pixels = _over_image(image, scene, condition, facts[place])
+            draw_map(axes, pixels, scene, condition, threshold=thresholds[place])
     shown = "cyan box" if scenes[0].boxes else "cyan outline"
     title = f"The image's own sound is a {scenes[0].category} ({shown})"
     if scenes[0].natural:
@@ -68,32 +69,29 @@ def draw_gallery(
     `shares` are places of the samples among all in ascending size of the ground truth. The pictures
     come with their captions.
     """
-    bounds = Localization.of(read_provenance(folder / RECORDS_FILE)).value_range
+    facts = read_provenance(folder / RECORDS_FILE)
     drawn = []
     for number, scene in enumerate(read_scenes(folder, samples_by_size(folder, shares))):
-        image = evaluation_image(scene.image_path).numpy()
+        image = evaluation_image(scene.image_path)
         figure = Figure(figsize=(1.9 * len(scene.conditions), 2.4), dpi=110, layout="constrained")
         grid = figure.subplots(1, len(scene.conditions), squeeze=False)
         for axes, condition in zip(grid[0], scene.conditions, strict=True):
             axes.set_title(scene.label(condition), fontsize=9)
-            _draw_in_range(axes, image, scene, condition, bounds, threshold)
+            pixels = _over_image(image, scene, condition, facts)
+            draw_map(axes, pixels, scene, condition, threshold=threshold)
         path = output / f"{number}.jpg"
         figure.savefig(path, pil_kwargs={"quality": 85})
         drawn.append((path, f"{scene.sample_id}: {scene.category}"))
     return drawn
 
 
-def _draw_in_range(
-    axes: Any,
-    image: AnyFloats,
-    scene: RunScene,
-    condition: str,
-    bounds: tuple[float, float],
-    threshold: float | None,
-) -> None:
+def _over_image(
+    image: torch.Tensor, scene: RunScene, condition: str, facts: Mapping[str, Any]
+) -> AnyFloats:
+    """A map over the image `[224, 224, 3]`, in the declared range of the run's model."""
     localization = scene.maps[AUDIO_VISUAL][scene.conditions.index(condition)].numpy()
-    pixels = laid_over(image, in_range(localization, bounds))
-    draw_map(axes, pixels, scene, condition, threshold=threshold)
+    shares = in_range(localization, Localization.of(facts).value_range)
+    return laid_over(image.numpy(), shares)
 
 
 def squares(
