@@ -99,6 +99,7 @@ A judgement, not a measurement: other decoders, resamplers and versions of libra
 images over a threshold.
 """
 
+_VARIANTS = {"AV": ("av",), "AV+OGL": ("ogl",)}  # others do not state it, and may be both
 _FACTS = ["model", "dataset", "protocol", "coverage", "manifest_hash"]
 _COMPARED = (
     *("metric", "condition", "map_variant", "threshold_policy", "n", "published_metric"),
@@ -131,34 +132,18 @@ def read_published(path: Path | None = None) -> pd.DataFrame:
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     table = table.rename(columns={n: f"published_{n}" for n in ("metric", "variant")})
     unit = np.where(table["unit"] == "%", 100, 1)
+    decimals = table["value"].str.partition(".")[2].str.len()
+    half_digit = (0.5 * 10.0**-decimals).where(table["value"] != "", 0.0)
+    variants = table["published_variant"].str.partition(",")[0].str.strip()  # "AV+OGL, rerun"
     return (
         table.assign(
-            map_variant=table["published_variant"].map(map_variants),
+            map_variant=[_VARIANTS.get(name, ("av", "ogl")) for name in variants],
             published=pd.to_numeric(table["value"].replace("", None)) / unit,
-            margin=table["value"].map(half_digit) / unit,
+            margin=half_digit / unit,
         )
         .explode("map_variant")
         .drop(columns=["value", "unit"])
     )
-
-
-def half_digit(printed: str) -> float:
-    """Half of the last digit of a printed number, its largest rounding error.
-
-    >>> half_digit("38.85"), half_digit("39"), half_digit("0.382"), half_digit("")
-    (0.005, 0.5, 0.0005, 0.0)
-    """
-    return 0.5 * 10.0 ** -len(printed.partition(".")[2]) if printed else 0.0
-
-
-def map_variants(published: str) -> tuple[str, ...]:
-    """Map variants that a published one may be: both if it is not stated.
-
-    >>> [map_variants(each) for each in ("AV+OGL, author rerun", "AV", "not stated (AV or AV+OGL)")]
-    [('ogl',), ('av',), ('av', 'ogl')]
-    """
-    name = published.partition(",")[0].strip()
-    return {"AV": ("av",), "AV+OGL": ("ogl",)}.get(name, ("av", "ogl"))
 
 
 def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:

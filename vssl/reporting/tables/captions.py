@@ -69,14 +69,13 @@ def caption_of(
 
 
 def _rows_behind(group: Group, columns: Sequence[Column]) -> pd.DataFrame:
-    """The summary rows behind a table; all rows of its runs where it has no number."""
+    """The summary rows behind a table."""
     summary = pd.concat([run.summary for run in group.runs], ignore_index=True)
     places = {column.place for column in columns}
     if any(c.condition != POSITIVE for c in columns):  # pIA: the draws of every negative
         places |= {("pia", name, c.policy) for name in NEGATIVE_TYPES for c in columns}
     keys = pd.MultiIndex.from_frame(summary[["metric", "condition", "threshold_policy"]])
-    chosen = summary[keys.isin(list(places))]
-    return chosen if len(chosen) else summary
+    return summary[keys.isin(list(places))]
 
 
 def disagreements(group: Group) -> Iterator[str]:
