@@ -467,9 +467,8 @@ class TestGaps:
         texts = captions(of=[run])
         assert "every map holds NaN" in texts["f_loc"]
 
-    @pytest.mark.parametrize("value", [0.0, -1.0])
-    def test_constant_maps(self, tmp_path: Path, value: float) -> None:
-        texts = captions(of=[report_run(tmp_path / "run", maps=np.full((7, 7), value))])
+    def test_constant_maps(self, tmp_path: Path) -> None:
+        texts = captions(of=[report_run(tmp_path / "run", maps=np.full((7, 7), -1.0))])
         assert "F_LOC is 0, or undefined, at every threshold" in texts["f_loc"]
 
     def test_one_sample(self, tmp_path: Path) -> None:

@@ -64,8 +64,7 @@ def maxima(part: FigureData) -> Drawing:
     for axes, run in zip(panels, part.runs, strict=True):
         rows = {name: part.rows(run, MAP_MAXIMUM, name).dropna() for name in run.conditions}
         found = {name: values.to_numpy() for name, values in rows.items() if len(values)}
-        every = {policy: run.threshold(policy, part.variant) for policy in policies}
-        lines = {policy: value for policy, value in every.items() if value is not None}
+        lines = {p: v for p in policies if (v := run.threshold(p, part.variant)) is not None}
         _draw_maxima(axes, conditions, found, lines)
         absent = [policy for policy in policies if policy not in lines]
         gaps += [(run.label, f"no threshold {', '.join(absent)}")] if absent else []
@@ -130,7 +129,6 @@ def _draw_row(axes: Any, place: int, values: Array, look: Any, span: float) -> N
 def f_loc(part: FigureData) -> Drawing:
     """F_LOC over the threshold with its bootstrap band, the policy's threshold and the best one."""
     panels = facets([run.label for run in part.runs], height=1.45)
-    highest = 1.0
     best: list[str] = []
     in_part: list[tuple[str, str]] = []
     gaps: Gaps = []
@@ -157,11 +155,11 @@ def f_loc(part: FigureData) -> Drawing:
             share = f"{found.part} of {run.provenance['evaluated']} samples"
             text = f"{share}, evenly spread, first draw of each negative"
             in_part.append((run.label, text))
-        highest = max(highest, _draw_curve(axes, curves))
+        _draw_curve(axes, curves)
         _mark_threshold(axes, run, curves.condition, part)
         axes.locator_params(axis="x", nbins=4)
     name_axes(panels, "threshold", "F_LOC (%)")
-    panels[0].set_ylim(0, 1.08 * highest)
+    panels[0].set_ylim(bottom=0)
     legend_below(panels)
     seen = "Curves rest on all images and draws."
     if in_part:
@@ -181,8 +179,7 @@ def best_place(curves: ThresholdCurves) -> int | None:
     return int(values.argmax()) if values.max() > 0 else None
 
 
-def _draw_curve(axes: Any, curves: ThresholdCurves) -> float:
-    """Draw curve and band; how high they reach."""
+def _draw_curve(axes: Any, curves: ThresholdCurves) -> None:
     at, values = curves.thresholds.astype(np.float64), 100 * curves.f_loc
     ends = 100 * np.array([interval(each) for each in curves.resampled["f_loc"].T])
     axes.plot(at, values, color=_CURVE, marker="." if len(at) == 1 else "", label="F_LOC")
@@ -197,8 +194,6 @@ def _draw_curve(axes: Any, curves: ThresholdCurves) -> float:
             label="best threshold", clip_on=False,
             transform=offset_copy(axes.transData, axes.figure, y=4, units="points"),
         )  # fmt: skip
-    reached = np.concatenate([values, ends[:, 1]])
-    return float(reached[~np.isnan(reached)].max(initial=0.0))
 
 
 def _mark_threshold(axes: Any, run: ReportRun, condition: str, part: FigureData) -> None:
