@@ -99,7 +99,8 @@ A judgement, not a measurement: other decoders, resamplers and versions of libra
 images over a threshold.
 """
 
-_VARIANTS = {"AV": ("av",), "AV+OGL": ("ogl",)}  # others do not state it, and may be both
+# others do not state theirs, and may be both
+_VARIANTS: dict[str, tuple[str, ...]] = {"AV": ("av",), "AV+OGL": ("ogl",)}
 _FACTS = ["model", "dataset", "protocol", "coverage", "manifest_hash"]
 _COMPARED = (
     *("metric", "condition", "map_variant", "threshold_policy", "n", "published_metric"),
@@ -137,7 +138,7 @@ def read_published(path: Path | None = None) -> pd.DataFrame:
     variants = table["published_variant"].str.partition(",")[0].str.strip()  # "AV+OGL, rerun"
     return (
         table.assign(
-            map_variant=[_VARIANTS.get(name, ("av", "ogl")) for name in variants],
+            map_variant=variants.map(lambda name: _VARIANTS.get(name, ("av", "ogl"))),
             published=pd.to_numeric(table["value"].replace("", None)) / unit,
             margin=half_digit / unit,
         )
