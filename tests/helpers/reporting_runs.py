@@ -26,7 +26,7 @@ def copy_run(run: Path, to: Path) -> Path:
 
 def reasons(collection: Collection) -> dict[str, str]:
     """Why runs were left out, by their folders' names."""
-    return {each.folder.name: each.reason for each in collection.left_out}
+    return {folder.name: reason for folder, reason in collection.left_out.items()}
 
 
 def change_provenance(run: Path, **facts: object) -> None:

@@ -22,7 +22,7 @@ from vssl.records.store import read_provenance
 from vssl.records.summary import read_summary
 from vssl.reporting.collection import collect
 from vssl.reporting.figures.curves import success_pia
-from vssl.reporting.figures.report import parts_of
+from vssl.reporting.figures.data import parts_of
 from vssl.reporting.page.gallery import choose
 from vssl.reporting.tables.paper import build_tables
 from vssl.reporting.tables.run import announce

@@ -201,11 +201,10 @@ def test_a_broken_file_costs_its_own_run(runs: Path, tmp_path: Path) -> None:
                 broken[folder] = name
     found = collect([tmp_path])
     assert [each.model for group in found.groups for each in group.runs] == ["oracle"]
-    reasons = {left.folder: left.reason for left in found.left_out}
-    assert reasons.keys() == broken.keys()
+    assert found.left_out.keys() == broken.keys()
     for folder, name in broken.items():
-        assert name in reasons[folder].removeprefix(str(folder)), folder
-        assert "\n" not in reasons[folder]
+        assert name in found.left_out[folder].removeprefix(str(folder)), folder
+        assert "\n" not in found.left_out[folder]
 
 
 @damage(FILE | DOUBLED)
@@ -235,14 +234,14 @@ def test_a_run_that_is_being_evaluated_has_not_failed(tmp_path: Path) -> None:
 
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "vssl-evaluate.log").write_text("")
-    (first,) = collect([tmp_path]).left_out
-    assert "failed before its first record" in first.reason
+    (first,) = collect([tmp_path]).left_out.values()
+    assert "failed before its first record" in first
     assert not (tmp_path / "run" / LOCK_FILE).exists()
     with FileLock(tmp_path / "run" / LOCK_FILE):
-        (second,) = collect([tmp_path]).left_out
-    assert second.reason == "is being evaluated now."
-    (third,) = collect([tmp_path]).left_out
-    assert "failed before its first record" in third.reason
+        (second,) = collect([tmp_path]).left_out.values()
+    assert second == "is being evaluated now."
+    (third,) = collect([tmp_path]).left_out.values()
+    assert "failed before its first record" in third
 
 
 def test_a_log_that_cannot_be_opened_is_none(tmp_path: Path) -> None:

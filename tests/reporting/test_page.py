@@ -24,10 +24,10 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from tests.helpers.browser import chromium, complaints, requested, resize
 from tests.helpers.drawn import CATEGORIES, draw_vggss
-from tests.helpers.running import HEARS, Loudness, guided_by, records, run
+from tests.helpers.running import HEARS, Loudness, guided_by, run
 from vssl.maps import consensus_map, encode_mask, object_guided, stretch, transform_maps, upsample
-from vssl.records.localization import Localization
 from vssl.reporting.collection import Collection, ReportRun, collect
+from vssl.reporting.figures.samples import read_scenes
 from vssl.reporting.figures.style import Figure
 from vssl.reporting.page.gallery import choose
 from vssl.reporting.page.media import (
@@ -186,20 +186,10 @@ def canvas_pixels(driver: Chrome, sample_id: str, condition: str, model: int) ->
     return np.frombuffer(base64.b64decode(flat), np.uint8).reshape(SIZE, SIZE, 4)[..., :3]
 
 
-def localization_map(
-    one: ReportRun, sample_id: str, condition: str, variant: str = "av"
-) -> np.ndarray:
+def localization_map(one: ReportRun, sample_id: str, condition: str) -> np.ndarray:
     """The localization map of draw 0, by vssl."""
-    import pyarrow as pa
-
-    frame = records(one.folder)
-    chosen = frame[
-        (frame["sample_id"] == sample_id)
-        & (frame["audio_condition"] == condition)
-        & (frame["draw"] == 0)
-    ]
-    rows = pa.RecordBatch.from_pandas(chosen, preserve_index=False)
-    return Localization.of(one.provenance).maps(rows)[variant][0].numpy()
+    (scene,) = read_scenes(one.folder, [sample_id])
+    return scene.maps["av"][scene.conditions.index(condition)].numpy()
 
 
 def scored(one: ReportRun, policy: str, variant: str) -> pd.DataFrame:

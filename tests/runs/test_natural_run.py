@@ -87,7 +87,7 @@ def test_from_the_list_to_the_page(listed: tuple[Path, str], tmp_path: Path) -> 
     (cell,) = flags.rows[0].cells
     own = subsets[(subsets["metric"] == "ciou") & (subsets["condition"] == POSITIVE)].iloc[0]
     assert cell is not None
-    assert (cell.value, cell.n) == (own["value"], own["n"])
+    assert (cell.value, cell.number["n"]) == (own["value"], own["n"])
     assert flags.columns[0].top == "static_image no"
     drawn = draw_figures(group, tmp_path, report_figures(), policy="fixed")
     (by_flags,) = (each for each in drawn if each.name == f"{group.name}_by_flags")
@@ -98,7 +98,8 @@ def test_from_the_list_to_the_page(listed: tuple[Path, str], tmp_path: Path) -> 
     assert cards["natural"].tolist() == truth.natural.tolist()
     assert cards["area"].iloc[0] == pytest.approx(DISC.mean())
     for number in range(2):
-        draw_comparison([tmp_path / "run"], tmp_path / "a.png", sample_id=truth.ids[number])
+        picture, name = tmp_path / "a.png", truth.ids[number]
+        draw_comparison([tmp_path / "run"], picture, thresholds=[None], sample_id=name)
     scores = pd.read_parquet(tmp_path / "run" / SCORES_FILE)
     natural = scores[scores["audio_condition"] == NATURAL]
     assert natural["sample_id"].unique().tolist() == [truth.ids[1]]

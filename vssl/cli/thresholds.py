@@ -49,8 +49,7 @@ def main() -> None:
     from vssl.analysis.price import price_choices
     from vssl.analysis.threshold_study import study_thresholds
     from vssl.config.build import policies_named
-    from vssl.reporting.tables.price import write_price
-    from vssl.reporting.tables.threshold_study import write_study
+    from vssl.reporting.tables.threshold_study import write_price, write_study
 
     runs = list(dict.fromkeys(run_in(folder.absolute()) for folder in options.runs))
     output = (options.output or Path("thresholds")).absolute()

@@ -47,14 +47,15 @@ class ReportRun:
 
     folder: Path  # absolute
     label: str  # unique within its group: the model, and what else tells runs apart
-    model: str
-    dataset: str
-    protocol: str
     provenance: dict[str, Any]  # of `records.parquet`
     summary: pd.DataFrame  # of `summary.parquet` (`records.schema.SUMMARY`), fractions
-    sources: tuple[Path, ...] = ()  # folders of the runs that it was joined from
     run_file: Mapping[str, Any] = field(default_factory=dict)  # content of its `run.json`
-    written: float = 0.0  # when that was written
+    sources: tuple[Path, ...] = ()  # folders of the runs that it was joined from
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return str(self.provenance["model"])
 
     @cached_property
     def variants(self) -> tuple[str, ...]:
@@ -150,18 +151,11 @@ class Group(NamedTuple):
     runs: tuple[ReportRun, ...]  # the paper's models first, baselines last
 
 
-class LeftOut(NamedTuple):
-    """A folder whose run is in no table, the reason, and what helps."""
-
-    folder: Path
-    reason: str
-
-
 class Collection(NamedTuple):
     """Runs below some folders: groups that may share a table, and runs in none."""
 
     groups: tuple[Group, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: Mapping[Path, str]  # folders, with the reason and what helps
 
 
 def collect(folders: Sequence[Path], *, join: Join | None = None) -> Collection:
@@ -174,7 +168,7 @@ def collect(folders: Sequence[Path], *, join: Join | None = None) -> Collection:
     Raises:
         UsageError: when a folder does not exist.
     """
-    left_out: list[LeftOut] = []
+    left_out: dict[Path, str] = {}
     by_test: dict[tuple[str, ...], list[ReportRun]] = {}
     found = list(_finished(folders, left_out))
     for run in _without_repetitions(_without_joined(found), left_out):
@@ -185,20 +179,20 @@ def collect(folders: Sequence[Path], *, join: Join | None = None) -> Collection:
         for test, runs in by_test.items()
     ]
     groups.sort(key=lambda group: group.name)
-    return Collection(tuple(groups), tuple(sorted(left_out)))
+    return Collection(tuple(groups), dict(sorted(left_out.items())))
 
 
-def _finished(folders: Iterable[Path], left_out: list[LeftOut]) -> Iterator[ReportRun]:
+def _finished(folders: Iterable[Path], left_out: dict[Path, str]) -> Iterator[ReportRun]:
     for folder in _run_folders(folders):
         try:
             run = _read_finished(folder)
-            hash(run.test)  # whose parts an edited provenance may lack
+            hash((run.model, run.test))  # which an edited provenance may lack
             yield run
         except UsageError as error:
-            reason = str(error).removeprefix(f"{folder}: ").replace(f"{folder}{os.sep}", "")
-            left_out.append(LeftOut(folder, reason))
+            reason = str(error).removeprefix(f"{folder}: ")
+            left_out[folder] = reason.replace(f"{folder}{os.sep}", "")
         except (LookupError, TypeError, ValueError, AttributeError) as error:  # of edited files
-            left_out.append(LeftOut(folder, f"its files are not as vssl wrote them ({error!r})."))
+            left_out[folder] = f"its files are not as vssl wrote them ({error!r})."
 
 
 def _run_folders(folders: Iterable[Path]) -> Iterator[Path]:
@@ -220,10 +214,9 @@ def _run_folders(folders: Iterable[Path]) -> Iterator[Path]:
 
 def _read_finished(folder: Path) -> ReportRun:
     """Read a finished run; refuse one that is not, or whose files cannot be used."""
-    path = folder / RUN_FILE
-    if not path.is_file():
+    if not (folder / RUN_FILE).is_file():
         raise UsageError(_why_unfinished(folder))
-    run, written = read_run_file(folder), path.stat().st_mtime
+    run = read_run_file(folder)
     own_hash = run["config_hash"]
     provenance = check_records(folder)
     if (folder / SCORES_FILE).is_file():
@@ -243,8 +236,7 @@ def _read_finished(folder: Path) -> ReportRun:
     if lacking or summary.empty:
         what = f"lacks {', '.join(lacking)}" if lacking else "holds no number"
         raise UsageError(f"{SUMMARY_FILE} {what}. Score the run again with vssl-rescore.")
-    model, dataset, protocol = (str(provenance[key]) for key in ("model", "dataset", "protocol"))
-    return ReportRun(folder, "", model, dataset, protocol, provenance, summary, (), run, written)
+    return ReportRun(folder, "", provenance, summary, run)
 
 
 def _why_unfinished(folder: Path) -> str:
@@ -264,12 +256,15 @@ def _why_unfinished(folder: Path) -> str:
     return f"failed before its first record; {_LOG_FILE} says why."
 
 
-def _without_repetitions(runs: Sequence[ReportRun], left_out: list[LeftOut]) -> Iterator[ReportRun]:
+def _without_repetitions(
+    runs: Sequence[ReportRun], left_out: dict[Path, str]
+) -> Iterator[ReportRun]:
     """Of runs of one configuration and test the newest; the others are left out."""
-    newest = {
-        (run.test, run.run_file["config_hash"]): run
-        for run in sorted(runs, key=lambda each: (each.written, each.folder))
-    }
+
+    def age(run: ReportRun) -> tuple[float, Path]:
+        return (run.folder / RUN_FILE).stat().st_mtime, run.folder
+
+    newest = {(run.test, run.run_file["config_hash"]): run for run in sorted(runs, key=age)}
     for run in runs:
         chosen = newest[run.test, run.run_file["config_hash"]]
         if run is chosen:
@@ -277,39 +272,35 @@ def _without_repetitions(runs: Sequence[ReportRun], left_out: list[LeftOut]) -> 
             continue
         same = run.run_file.get("scoring_hash") == chosen.run_file.get("scoring_hash")
         scored = "" if same else ", which was also scored otherwise (thresholds or metrics)"
-        reason = f"the same configuration was evaluated again in {chosen.folder}{scored}; the newer"
-        left_out.append(LeftOut(run.folder, f"{reason} one is shown."))
+        left_out[run.folder] = (
+            f"the same configuration was evaluated again in {chosen.folder}{scored}; the newer one"
+            " is shown."
+        )
 
 
 def _without_joined(runs: Sequence[ReportRun]) -> list[ReportRun]:
     """The runs without those that were joined from others found here: these are joined anew."""
     found = {str(run.folder) for run in runs}
-    made = {
-        run.folder: {each["run"] for each in run.provenance.get(JOINED_FROM) or ()} for run in runs
-    }
-    return [run for run in runs if not made[run.folder] or not made[run.folder] <= found]
+    made = [{each["run"] for each in run.provenance.get(JOINED_FROM) or ()} for run in runs]
+    return [run for run, own in zip(runs, made, strict=True) if not own or not own <= found]
 
 
 def _group_runs(
-    runs: Sequence[ReportRun], left_out: list[LeftOut], join: Join | None
+    runs: Sequence[ReportRun], left_out: dict[Path, str], join: Join | None
 ) -> tuple[ReportRun, ...]:
     """The runs of a group, named; those that differ only in their negatives are joined."""
     by_folder = {run.folder: run for run in runs}
-    rows = rows_of_runs(
-        {run.folder: run.run_file["identity"] for run in runs},
-        {run.folder: run.provenance for run in runs},
-        join,
-    )
-    left_out += [LeftOut(folder, reason) for folder, reason in rows.left_out.items()]
-    kept = [by_folder.get(folder) or _read_finished(folder) for folder in rows.sources]
+    facts = {run.folder: (run.run_file["identity"], run.provenance) for run in runs}
+    made, others = rows_of_runs(facts, join)
+    left_out |= others
+    kept = [by_folder.get(folder) or _read_finished(folder) for folder in made]
     summaries = [run.summary.assign(run=str(run.folder)) for run in kept]
     joined = pd.concat(summaries, ignore_index=True)
     labels = dict(zip(joined["run"], label_runs(joined), strict=True))
     named = []
-    for run in kept:
-        made = rows.sources[run.folder]
-        sources = made if len(made) > 1 else ()
-        named.append(replace(run, label=labels[str(run.folder)], sources=sources))
+    for run, sources in zip(kept, made.values(), strict=True):
+        several = sources if len(sources) > 1 else ()
+        named.append(replace(run, label=labels[str(run.folder)], sources=several))
 
     def order(run: ReportRun) -> tuple[bool, int, str]:
         """Models as in the paper, each before its kin (`rcgrad_raw`); baselines last."""

@@ -45,7 +45,7 @@ def write_index(
     for name in _earlier_names(output, "joined"):
         if name not in joined:
             shutil.rmtree(output / name, ignore_errors=True)
-    left_out = {place(each.folder): each.reason for each in collection.left_out}
+    left_out = {place(folder): reason for folder, reason in collection.left_out.items()}
     lines = [
         "# Report",
         "",
@@ -99,8 +99,9 @@ def describe_runs(collection: Collection) -> list[str]:
         *(f"  {_describe_group(group)}" for group in collection.groups),
         *(
             f"  {run.label} is joined from {len(run.sources)} runs with other negatives each:"
-            f" {run.dataset}, protocol {run.protocol}"
-            for run in runs
+            f" {group.dataset}, protocol {group.protocol}"
+            for group in collection.groups
+            for run in group.runs
             if run.sources
         ),
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,59 +10,55 @@ from vssl.core.errors import UsageError
 from vssl.records.join import JoinError, condition_draws, other_settings, without_negatives
 from vssl.reporting.run_labels import mix_name
 
+Facts = Mapping[str, Any]
 Join = Callable[[Sequence[Path]], Path]
 """Joins runs into a new one, and returns its folder."""
 
 
-@dataclass(frozen=True)
-class JoinedRows:
-    """Runs that a table shows, and reasons why it leaves others out."""
-
-    sources: dict[Path, tuple[Path, ...]]  # by folder: the joined runs, or the run itself
-    left_out: dict[Path, str]
-
-
 def rows_of_runs(
-    identities: Mapping[Path, Mapping[str, Any]],
-    provenances: Mapping[Path, Mapping[str, Any]],
-    join: Join | None,
-) -> JoinedRows:
+    runs: Mapping[Path, tuple[Facts, Facts]], join: Join | None
+) -> tuple[dict[Path, tuple[Path, ...]], dict[Path, str]]:
     """Join runs that differ only in negatives.
 
     The run with most negatives comes first; ties go to more draws. Others that add negatives are
     joined with it, unless the settings of shared negatives differ.
 
-    `identities` are from `run.json`, `provenances` from the records. Without `join` the first run
-    is shown for all.
+    `runs` are by folder the identity from `run.json`, and the provenance of the records. Without
+    `join` the first run is shown for all.
+
+    Returns:
+        Folders that a table shows, with what each was joined from, or itself; and why it leaves
+        others out.
     """
-    rows = JoinedRows({}, {})
+    sources: dict[Path, tuple[Path, ...]] = {}
+    left_out: dict[Path, str] = {}
     by_rest: dict[str, list[Path]] = {}
-    for folder, identity in identities.items():
+    for folder, (identity, _) in runs.items():
         by_rest.setdefault(without_negatives(identity), []).append(folder)
     for alike in by_rest.values():
-        draws = {folder: condition_draws(provenances[folder]) for folder in alike}
+        draws = {folder: condition_draws(runs[folder][1]) for folder in alike}
         alike.sort(key=lambda f: (len(draws[f]), sum(draws[f].values())), reverse=True)
         first, *others = alike
         members = [first]
         for folder in others:
             shown = {condition for member in members for condition in draws[member]}
-            provenance = provenances[folder]
-            clashes = [c for m in members for c in other_settings(provenances[m], provenance)]
+            known = [runs[member][1] for member in members]
+            clashes = [clash for own in known for clash in other_settings(own, runs[folder][1])]
             alone = (
                 f"differs from {first} in its negatives alone ({_negatives_of(draws[folder])};"
                 f" the other has {_negatives_of(draws[first])})"
             )
             if join is None or not set(draws[folder]) - shown:
-                rows.left_out[folder] = f"{alone}, which is shown."
+                left_out[folder] = f"{alone}, which is shown."
             elif clashes:
-                rows.left_out[folder] = (
+                left_out[folder] = (
                     f"{alone}, but cannot be joined with what is shown: {', '.join(clashes)}."
                 )
             else:
                 members.append(folder)
-        joined = _join(members, join, rows.left_out)
-        rows.sources[joined or first] = tuple(members)
-    return rows
+        joined = _join(members, join, left_out)
+        sources[joined or first] = tuple(members)
+    return sources, left_out
 
 
 def _join(members: list[Path], join: Join | None, left_out: dict[Path, str]) -> Path | None:

@@ -21,7 +21,7 @@ from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.records.files import SUMMARY_FILE
 from vssl.records.store import read_provenance
 from vssl.records.summary import read_summary
-from vssl.reporting.tables.model import Table, caption, one_row, percent, text_columns, text_row
+from vssl.reporting.tables.model import caption, one_row, percent, text_table
 from vssl.reporting.tables.render import write_shown
 
 NO_SOURCE = "missing"
@@ -99,12 +99,15 @@ A judgement, not a measurement: other decoders, resamplers and versions of libra
 images over a threshold.
 """
 
+# others do not state theirs, and may be both
+_VARIANTS: dict[str, tuple[str, ...]] = {"AV": ("av",), "AV+OGL": ("ogl",)}
 _FACTS = ["model", "dataset", "protocol", "coverage", "manifest_hash"]
 _COMPARED = (
     *("metric", "condition", "map_variant", "threshold_policy", "n", "published_metric"),
     *("published_variant", "training_set", "test_set", "source", "tier", "note"),
     *("published", "value", "difference", "margin", "within"),
 )
+_WORDS = ("condition", "threshold", "maps", "published as", "training set", "source", "within")
 _LEGEND = (
     "Published figures are of the authors' checkpoints on these training sets; which of them the"
     " run's checkpoint is, its file does not say. Difference: ours minus the published, in points."
@@ -130,34 +133,18 @@ def read_published(path: Path | None = None) -> pd.DataFrame:
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     table = table.rename(columns={n: f"published_{n}" for n in ("metric", "variant")})
     unit = np.where(table["unit"] == "%", 100, 1)
+    decimals = table["value"].str.partition(".")[2].str.len()
+    half_digit = (0.5 * 10.0**-decimals).where(table["value"] != "", 0.0)
+    variants = table["published_variant"].str.partition(",")[0].str.strip()  # "AV+OGL, rerun"
     return (
         table.assign(
-            map_variant=table["published_variant"].map(map_variants),
+            map_variant=variants.map(lambda name: _VARIANTS.get(name, ("av", "ogl"))),
             published=pd.to_numeric(table["value"].replace("", None)) / unit,
-            margin=table["value"].map(half_digit) / unit,
+            margin=half_digit / unit,
         )
         .explode("map_variant")
         .drop(columns=["value", "unit"])
     )
-
-
-def half_digit(printed: str) -> float:
-    """Half of the last digit of a printed number, its largest rounding error.
-
-    >>> half_digit("38.85"), half_digit("39"), half_digit("0.382"), half_digit("")
-    (0.005, 0.5, 0.0005, 0.0)
-    """
-    return 0.5 * 10.0 ** -len(printed.partition(".")[2]) if printed else 0.0
-
-
-def map_variants(published: str) -> tuple[str, ...]:
-    """Map variants that a published one may be: both if it is not stated.
-
-    >>> [map_variants(each) for each in ("AV+OGL, author rerun", "AV", "not stated (AV or AV+OGL)")]
-    [('ogl',), ('av',), ('av', 'ogl')]
-    """
-    name = published.partition(",")[0].strip()
-    return {"AV": ("av",), "AV+OGL": ("ogl",)}.get(name, ("av", "ogl"))
 
 
 def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
@@ -202,17 +189,10 @@ def beside_published(summary: pd.DataFrame, published: pd.DataFrame) -> pd.DataF
     rows["difference"] = rows["value"] - rows["published"]
     rows["margin"] += REPRODUCTION_MARGIN
     evaluated = int(summary["n"].max())
-    rows["within"] = [
-        None
-        if pd.isna(difference)
-        or first["coverage"] != 1
-        or IMAGES.get((names[0], test_set), evaluated) != evaluated
-        else bool(abs(difference) <= margin + 1e-9)  # the last digits of binary fractions
-        for difference, margin, test_set in zip(
-            rows["difference"], rows["margin"], rows["test_set"], strict=True
-        )
-    ]
-    rows["within"] = rows["within"].astype(object)
+    images = rows["test_set"].map(lambda test_set: IMAGES.get((names[0], test_set), evaluated))
+    judged = rows["difference"].notna() & (first["coverage"] == 1) & (images == evaluated)
+    within = rows["difference"].abs() <= rows["margin"] + 1e-9  # last digits of binary fractions
+    rows["within"] = within.astype(object).where(judged, None)
     return rows.assign(**first[_FACTS])[[*_FACTS, *_COMPARED]]
 
 
@@ -230,8 +210,7 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> Non
     summaries = {folder: read_summary(folder / SUMMARY_FILE) for folder in folders}
     published = read_published()
     compared = {folder: beside_published(each, published) for folder, each in summaries.items()}
-    first = {folder: each.iloc[0] for folder, each in summaries.items()}
-    names = {folder: f"{each['model']} on {each['dataset']}" for folder, each in first.items()}
+    names = {f: "{model} on {dataset}".format_map(each.iloc[0]) for f, each in summaries.items()}
     unknown = [f"{folder}: {names[folder]}" for folder, rows in compared.items() if rows.empty]
     if unknown:
         raise UsageError(
@@ -239,47 +218,36 @@ def report_published(folders: Sequence[Path], output: Path | None = None) -> Non
             f" {', '.join(PUBLISHED_MODELS.values())} on"
             f" {', '.join(dict.fromkeys(TEST_SETS.values()))}."
         )
-    words = ("condition", "threshold", "maps", "published as", "training set")
-    numbers = ("ours", "difference", "margin")
-    columns = text_columns(
-        *(*words, "published", "source", *numbers, "within"), text=(*words, "source", "within")
-    )
-    tables = [
-        Table(
-            f"{names[folder]} beside published figures ({folder})",
-            columns,
-            tuple(
-                text_row(
-                    f"{row['published_metric'].removesuffix(_SUFFIX)} = {row['metric']}",
-                    row["condition"],
-                    row["threshold_policy"],
-                    row["map_variant"],
-                    _published_as(row),
-                    row["training_set"],
-                    NO_SOURCE if pd.isna(row["published"]) else f"{100 * row['published']:.2f}",
-                    short_source(row["source"], row["tier"]),
-                    percent(row["value"]),
-                    "" if pd.isna(row["difference"]) else f"{100 * row['difference']:+.2f}",
-                    "" if pd.isna(row["published"]) else f"{100 * row['margin']:.3g}",
-                    {True: "yes", False: "no"}.get(row["within"], ""),
-                )
-                for row in rows.to_dict("records")
-            ),
-            *caption(summaries[folder]),
-            label="metric",
-        )
-        for folder, rows in compared.items()
-    ]
+    tables = []
+    for folder, rows in compared.items():
+        title = f"{names[folder]} beside published figures ({folder})"
+        below, details = caption(summaries[folder])
+        lines = [_shown_row(row) for row in rows.to_dict("records")]
+        tables.append(text_table(title, lines, text=_WORDS, caption=below, details=details))
     joined = pd.concat({str(folder): rows for folder, rows in compared.items()}, names=["run"])
     frames = {"published": joined.reset_index("run")}
     write_shown([(tables, _LEGEND)], output, "published", frames)
 
 
-def _published_as(row: Mapping[Any, Any]) -> str:
-    """Variant of a figure, and its images where they are not the whole test set."""
+def _shown_row(row: Mapping[Any, Any]) -> dict[str, str]:
+    """Texts of a row of `beside_published`, with the images that are not a whole test set."""
     model = next(name for name, own in PUBLISHED_MODELS.items() if own == row["model"])
     images = IMAGES.get((model, row["test_set"]))
-    return str(row["published_variant"]) + ("" if images is None else f", {images} images")
+    missing = pd.isna(row["published"])
+    return {
+        "metric": f"{row['published_metric'].removesuffix(_SUFFIX)} = {row['metric']}",
+        "condition": row["condition"],
+        "threshold": row["threshold_policy"],
+        "maps": row["map_variant"],
+        "published as": row["published_variant"] + (f", {images} images" if images else ""),
+        "training set": row["training_set"],
+        "published": NO_SOURCE if missing else f"{100 * row['published']:.2f}",
+        "source": short_source(row["source"], row["tier"]),
+        "ours": percent(row["value"]),
+        "difference": "" if pd.isna(row["difference"]) else f"{100 * row['difference']:+.2f}",
+        "margin": "" if missing else f"{100 * row['margin']:.3g}",
+        "within": {True: "yes", False: "no"}.get(row["within"], ""),
+    }
 
 
 def short_source(source: str, tier: str) -> str:

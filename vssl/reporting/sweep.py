@@ -19,17 +19,11 @@ from vssl.records.summary import conditions_of, read_summaries, read_summary
 from vssl.reporting.figures.gallery import draw_comparison
 from vssl.reporting.interpret import in_words
 from vssl.reporting.jobs import Job, list_jobs
-from vssl.reporting.joining import Join, JoinedRows, rows_of_runs
+from vssl.reporting.joining import Join, rows_of_runs
 from vssl.reporting.run_labels import BASELINES, label_runs
-from vssl.reporting.tables.columns import (
-    altered_columns,
-    area_columns,
-    headline_columns,
-    other_columns,
-    overview_columns,
-    separation_columns,
-)
+from vssl.reporting.tables import columns
 from vssl.reporting.tables.model import (
+    Column,
     Table,
     shared_threshold,
     summary_table,
@@ -86,45 +80,42 @@ def report_sweep(
         write_text(output / SWEEP_TEXT, texts[0])
         return
     placed = [each.assign(run=_relative_place(f, output)) for f, each in known.items()]
-    table = pd.concat(placed, ignore_index=True)
+    numbers = pd.concat(placed, ignore_index=True)
     with whole_file(output / SWEEP_TABLE) as partial:
-        table.to_parquet(partial, index=False)
-    write_text(output / SWEEP_CSV, table.to_csv(index=False))
+        numbers.to_parquet(partial, index=False)
+    write_text(output / SWEEP_CSV, numbers.to_csv(index=False))
     runs = {folder: read_run_file(folder) for folder in known}
-    rows = rows_of_runs(
-        {folder: run["identity"] for folder, run in runs.items()},
-        {folder: run["provenance"] for folder, run in runs.items()},
-        join,
-    )
+    facts = {folder: (run["identity"], run["provenance"]) for folder, run in runs.items()}
+    sources, left_out = rows_of_runs(facts, join)
     # what the files leave out is shown once, at the end of the sweep that evaluated it
-    shown_once = [folder for folder in own if folder in rows.left_out]
-    joined = {f: read_summary(f / SUMMARY_FILE) for f in rows.sources if f not in known}
-    summaries = {f: (known | joined)[f] for f in (*rows.sources, *shown_once)}
+    shown_once = [folder for folder in own if folder in left_out]
+    joined = {f: read_summary(f / SUMMARY_FILE) for f in sources if f not in known}
+    summaries = {f: (known | joined)[f] for f in (*sources, *shown_once)}
     named = [each.assign(folder=str(folder)) for folder, each in summaries.items()]
     summary = pd.concat(named, ignore_index=True)
     summary = with_variant(summary.assign(run=label_runs(summary)), "run")
-    new = [folder for folder, made in rows.sources.items() if not own.keys().isdisjoint(made)]
+    new = [folder for folder, made in sources.items() if not own.keys().isdisjoint(made)]
     new += shown_once
     console = Console()
-    texts.append(_about_rows(rows, gone, output, len(known), len(own)))
+    if len(known) > len(own):
+        text = f"The tables are of {len(known)} runs: {len(own)} of this sweep"
+        texts.append(f"{text}, the others of earlier ones.")
+    left_out |= dict.fromkeys(gone, "no run is there any more.")
+    texts += [*_about_rows(sources, left_out, output), ""]
     for (data, protocol), everything in summary.groupby(["dataset", "protocol"], sort=False):
         title = f"{data}, protocol {protocol}"
         mine = everything[everything["folder"].isin(map(str, new))]
-        for part in _overview_parts(mine, title, overview):
-            if isinstance(part, Table):
-                show_table(console, part)
-                continue
-            for run, words in part.items():
-                console.print(Text.assemble((f"\n{run}: ", "bold"), words))
+        for table in _overview_tables(mine, title, overview):
+            show_table(console, table)
+        for run, words in _models_in_words(mine, overview).items():
+            console.print(Text.assemble((f"\n{run}: ", "bold"), words))
         group = everything[~everything["folder"].isin(map(str, shown_once))]
-        for part in _overview_parts(group, title, overview):
-            if isinstance(part, Table):
-                texts.append(markdown_table(part))
-            else:
-                texts += [f"- **{run}**: {words}" for run, words in part.items()] + [""]
+        texts += map(markdown_table, _overview_tables(group, title, overview))
+        sentences = _models_in_words(group, overview)
+        texts += [*(f"- **{run}**: {words}" for run, words in sentences.items()), ""]
         texts += map(markdown_table, _policy_tables(group, title))
         shown = set(group["folder"])
-        same = [folder for folder in rows.sources if str(folder) in shown]
+        same = [folder for folder in sources if str(folder) in shown]
         picture = output / f"sweep_{data}_{protocol}.png"
         try:
             thresholds = [shared_threshold(summaries[f], overview["marked"]) for f in same]
@@ -139,46 +130,46 @@ def report_sweep(
     console.print(f"\nHow to read it. {legend}")
 
 
-def _overview_parts(
+def _overview_tables(
     summary: pd.DataFrame, title: str, overview: Mapping[str, str]
-) -> Iterator[Table | dict[str, str]]:
-    """The overview, its runs in words, and whether maps withstand altered sound.
-
-    Without numbers for the overview, the marked areas take its place. Baselines are put into words
-    only if no other model is beside them.
-    """
+) -> Iterator[Table]:
+    """The overview, or marked areas without numbers for it; whether maps withstand other sounds."""
     policy = summary["threshold_policy"]
     shown = summary[policy.isin([*overview.values(), NO_POLICY])]
-    if shown.empty:
-        return
-    columns = overview_columns(**overview)
-    if not used_columns(shown, columns):
-        columns = area_columns(overview["marked"])
-    yield summary_table(shown, columns, label="run", title=title)
+    layout = columns.overview_columns(**overview)
+    if not used_columns(shown, layout):
+        layout = columns.area_columns(overview["marked"])
+    yield from _table(shown, layout, title)
+    universal = summary[policy == overview["universal"]]
+    question = f"{title}: do maps withstand altered sound ({overview['universal']})?"
+    yield from _table(universal, columns.altered_columns(conditions_of(summary)), question)
+
+
+def _models_in_words(summary: pd.DataFrame, overview: Mapping[str, str]) -> dict[str, str]:
+    """What numbers say of each run; of baselines only if no other model is beside them."""
     models = summary[~summary["model"].isin(BASELINES)]
     runs = (summary if models.empty else models).groupby("run", sort=False)
     sentences = {str(run): in_words(rows, **overview) for run, rows in runs}
-    yield {run: words for run, words in sentences.items() if words}
-    universal = summary[policy == overview["universal"]]
-    if used_columns(universal, columns := altered_columns(conditions_of(summary))):
-        question = f"{title}: do maps withstand altered sound ({overview['universal']})?"
-        yield summary_table(universal, columns, label="run", title=question)
+    return {run: words for run, words in sentences.items() if words}
 
 
 def _policy_tables(summary: pd.DataFrame, title: str) -> Iterator[Table]:
     """The paper's numbers under each policy, and how well map maxima separate."""
     plain = summary["threshold_policy"] == NO_POLICY
     for policy, part in summary[~plain].groupby("threshold_policy", sort=False):
-        named, of_policy = with_threshold(part, "run"), f"{title}, threshold {policy}"
-        columns = [*headline_columns(part), *other_columns(part)]
-        yield summary_table(named, columns, label="run", title=of_policy)
-    negatives = conditions_of(summary).besides_positive(SoundingObject.NONE)
-    if used_columns(summary[plain], columns := separation_columns(negatives)):
-        question = f"{title}: do map maxima tell positives from negatives?"
-        yield summary_table(summary[plain], columns, label="run", title=question)
-    if columns := other_columns(summary[plain]):
-        question = f"{title}: other metrics, without threshold"
-        yield summary_table(summary[plain], columns, label="run", title=question)
+        layout = [*columns.headline_columns(part), *columns.other_columns(part)]
+        yield from _table(with_threshold(part, "run"), layout, f"{title}, threshold {policy}")
+    rows, negatives = summary[plain], conditions_of(summary).besides_positive(SoundingObject.NONE)
+    question = f"{title}: do map maxima tell positives from negatives?"
+    yield from _table(rows, columns.separation_columns(negatives), question)
+    others = columns.other_columns(rows)
+    yield from _table(rows, others, f"{title}: other metrics, without threshold")
+
+
+def _table(summary: pd.DataFrame, layout: Sequence[Column], title: str) -> Iterator[Table]:
+    """A table of runs, if the summary has a number for any of the columns."""
+    if used_columns(summary, layout):
+        yield summary_table(summary, layout, label="run", title=title)
 
 
 def _earlier_runs(output: Path) -> list[Path]:
@@ -194,23 +185,16 @@ def _relative_place(folder: Path, output: Path) -> str:
     return Path(os.path.relpath(folder, output)).as_posix()
 
 
-def _about_rows(rows: JoinedRows, gone: Sequence[Path], output: Path, runs: int, own: int) -> str:
-    """Lines on the runs of the tables: earlier sweeps, joined runs, and runs left out."""
-
-    def place(folder: Path) -> str:
-        return _relative_place(folder, output)
-
-    lines = []
-    if runs > own:
-        lines.append(
-            f"The tables are of {runs} runs: {own} of this sweep, the others of earlier ones."
-        )
-    for folder, made in rows.sources.items():
+def _about_rows(
+    sources: Mapping[Path, Sequence[Path]], left_out: Mapping[Path, str], output: Path
+) -> Iterator[str]:
+    """Lines on the runs of the tables: which are joined, and which are left out."""
+    for folder, made in sources.items():
         if len(made) > 1:
-            lines.append(
-                f"- one row, {place(folder)}, for runs that differ in their negatives alone:"
-                f" {', '.join(map(place, made))}"
+            places = [_relative_place(each, output) for each in (folder, *made)]
+            yield (
+                f"- one row, {places[0]}, for runs that differ in their negatives alone:"
+                f" {', '.join(places[1:])}"
             )
-    left_out = rows.left_out | dict.fromkeys(gone, "no run is there any more.")
-    lines += [f"- in no table: {place(folder)}: {why}" for folder, why in left_out.items()]
-    return "\n".join([*lines, ""])
+    for folder, why in left_out.items():
+        yield f"- in no table: {_relative_place(folder, output)}: {why}"

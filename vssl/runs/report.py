@@ -45,7 +45,7 @@ def make_report(
         UsageError: without a finished run, or if no run has the policy or a sample.
     """
     collection = collect(folders, join=lambda runs: join_runs(runs, output / JOINED_FOLDER))
-    lines = [f"{os.path.relpath(each.folder)}: {each.reason}" for each in collection.left_out]
+    lines = [f"{os.path.relpath(folder)}: {why}" for folder, why in collection.left_out.items()]
     left_out = [f"  {line}" for line in lines[:_LISTED]]
     if len(lines) > _LISTED:
         where = ", see report.md" if collection.groups else ""

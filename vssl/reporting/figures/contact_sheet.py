@@ -17,17 +17,17 @@ from PIL import Image
 from vssl.audio import read_clip
 from vssl.core.errors import UsageError
 from vssl.images import decode_image, read_bytes
+from vssl.reporting.figures.style import say_gap
 from vssl.types import EVALUATION_SIZE, SAMPLE_RATE, Sample
 
 _COLUMNS = 6
-_WIDTH, _PICTURE, _WAVE = 2.1, 1.75, 0.38  # inches of a tile, of its picture and waveform
-_CAPTION, _GAP, _TITLE = 0.5, 0.14, 0.62
+_WIDTH, _PICTURE, _WAVE, _TITLE = 2.24, 2.1, 0.7, 0.62  # inches with captions
 _DPI = 130
 _LONGEST = 320  # longest side of a drawn picture in pixels
 _TINT, _MOST_TINT = np.array([0.0, 0.9, 1.0]), 0.45
 # of Okabe and Ito, told apart by every kind of colour vision; words say the same
 _WAVE_COLOUR, _FAULT, _NEGATIVE = "#0072B2", "#B2182B", "#B35900"
-_LINE, _OF_FAULT = 36, 2  # characters of a caption; which of its lines has the fault
+_LINE = 36  # characters of a caption
 
 
 class Tile(NamedTuple):
@@ -46,39 +46,29 @@ def draw_sheet(path: Path, tiles: Sequence[Tile], *, title: str) -> None:
     """
     columns = min(_COLUMNS, max(3, len(tiles)))
     rows = math.ceil(len(tiles) / columns)
-    step = _PICTURE + _WAVE + _CAPTION + _GAP
-    width, height = columns * (_WIDTH + _GAP) + _GAP, rows * step + _TITLE
-    figure = Figure(figsize=(width, height), dpi=_DPI)
-    figure.text(_GAP / width, 1 - 0.08 / height, title, va="top", fontsize=12, weight="bold")
+    size = columns * _WIDTH, rows * (_PICTURE + _WAVE) + _TITLE
+    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
     legend = "cyan: ground truth, weaker where fewer annotators marked it. Below: the sound."
-    figure.text(_GAP / width, 1 - 0.33 / height, legend, va="top", fontsize=8.5, color="#444444")
-    for number, tile in enumerate(tiles):
-        row, column = divmod(number, columns)
-        left = _GAP + column * (_WIDTH + _GAP)
-        top, colour = height - _TITLE - row * step, _colour(tile)
-        _draw_picture(_axes(figure, left, top - _PICTURE, _PICTURE, colour), tile)
-        wave = _axes(figure, left, top - _PICTURE - 0.03 - _WAVE, _WAVE, colour)
-        _draw_sound(wave, tile.sample)
-        for line, (text, weight) in enumerate(_caption(tile)):
-            y = (top - _PICTURE - _WAVE - 0.07 - 0.135 * line) / height
-            figure.text(
-                left / width, y, text, va="top", fontsize=7.2, weight=weight,
-                color="black" if line < _OF_FAULT else colour, parse_math=False,
-            )  # fmt: skip
+    figure.suptitle(f"{title}\n{legend}", fontsize=10, parse_math=False)
+    heights = [_PICTURE, _WAVE] * rows
+    grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=heights)
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[], visible=False)
+    pairs = zip(grid[::2].flat, grid[1::2].flat, strict=True)
+    for (picture, sound), tile in zip(pairs, tiles, strict=False):
+        name, category, fault = _caption(tile)
+        font: Any = {"fontsize": 7.2, "loc": "left", "parse_math": False}
+        picture.set_title(f"{name}\n{category}", **font)
+        sound.set_xlabel(fault, color=_colour(tile), **font)
+        for axes in (picture, sound):
+            axes.set_visible(True)
+            axes.spines[:].set(linewidth=0.6, color=_colour(tile))
+        _draw_picture(picture, tile)
+        _draw_sound(sound, tile.sample)
     with warnings.catch_warnings():
         # names in letters that the font lacks are drawn as boxes
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
         figure.savefig(path)
-
-
-def _axes(figure: Figure, left: float, bottom: float, tall: float, colour: str) -> Any:
-    """A frame as wide as a tile, placed in inches from the lower left."""
-    width, height = figure.get_size_inches()
-    box = (left / width, bottom / height, _WIDTH / width, tall / height)
-    axes = figure.add_axes(box, xticks=[], yticks=[])
-    for side in axes.spines.values():
-        side.set(linewidth=0.6, color=colour)
-    return axes
 
 
 def _colour(tile: Tile) -> str:
@@ -87,8 +77,8 @@ def _colour(tile: Tile) -> str:
     return _NEGATIVE if tile.sample.is_natural_negative else "#444444"
 
 
-def _caption(tile: Tile) -> list[tuple[str, str]]:
-    """Id, category, and a fault or how much is marked; with the weight of the font."""
+def _caption(tile: Tile) -> tuple[str, str, str]:
+    """Id, category, and a fault or how much is marked."""
     sample = tile.sample
     share = 100 * float((tile.truth > 0).mean())
     text = f"{share:.2g} % of the picture" if share else "marks nothing"
@@ -98,8 +88,8 @@ def _caption(tile: Tile) -> list[tuple[str, str]]:
     name = sample.sample_id
     name = name if len(name) <= _LINE else f"…{name[1 - _LINE :]}"
     texts = (sample.category or "no category", tile.fault or text)
-    short = [each if len(each) <= _LINE else f"{each[: _LINE - 1]}…" for each in texts]
-    return [(name, "bold"), *((each, "normal") for each in short)]
+    category, fault = (t if len(t) <= _LINE else f"{t[: _LINE - 1]}…" for t in texts)
+    return name, category, fault
 
 
 def _draw_picture(axes: Any, tile: Tile) -> None:
@@ -108,8 +98,7 @@ def _draw_picture(axes: Any, tile: Tile) -> None:
         path = tile.sample.image_path
         picture = Image.fromarray(decode_image(read_bytes(path), path))
     except UsageError:
-        axes.text(0.5, 0.5, "no picture", ha="center", va="center", fontsize=8, color=_FAULT,
-                  transform=axes.transAxes)  # fmt: skip
+        say_gap(axes, "no picture")
         return
     picture.thumbnail((_LONGEST, _LONGEST))
     width, height = picture.size
@@ -135,8 +124,7 @@ def _draw_sound(axes: Any, sample: Sample) -> None:
     try:
         clip = read_clip(sample.audio_path)
     except UsageError:
-        axes.text(0.5, 0.5, "no sound", ha="center", va="center", fontsize=8, color=_FAULT,
-                  transform=axes.transAxes)  # fmt: skip
+        say_gap(axes, "no sound")
         return
     mono = clip.samples.mean(axis=0)
     seconds = len(mono) / SAMPLE_RATE

@@ -29,7 +29,6 @@ from vssl.reporting.figures.data import (
     mean_shares,
     negative_groups,
     separation_roc,
-    why_no_curves,
 )
 from vssl.reporting.figures.style import (
     GREY,
@@ -40,7 +39,6 @@ from vssl.reporting.figures.style import (
     legend_below,
     look_of,
     name_axes,
-    padded,
     say_gap,
 )
 from vssl.types import POSITIVE, SoundingObject, SoundingObjects
@@ -66,8 +64,7 @@ def maxima(part: FigureData) -> Drawing:
     for axes, run in zip(panels, part.runs, strict=True):
         rows = {name: part.rows(run, MAP_MAXIMUM, name).dropna() for name in run.conditions}
         found = {name: values.to_numpy() for name, values in rows.items() if len(values)}
-        every = {policy: run.threshold(policy, part.variant) for policy in policies}
-        lines = {policy: value for policy, value in every.items() if value is not None}
+        lines = {p: v for p in policies if (v := run.threshold(p, part.variant)) is not None}
         _draw_maxima(axes, conditions, found, lines)
         absent = [policy for policy in policies if policy not in lines]
         gaps += [(run.label, f"no threshold {', '.join(absent)}")] if absent else []
@@ -81,7 +78,7 @@ def maxima(part: FigureData) -> Drawing:
         words={"medians": "; ".join(medians)},
         notes=[f"Maxima are of {kind} maps."],
         policies=policies,
-        gaps=[*gaps, *part.undefined()],
+        gaps=gaps,
     )
 
 
@@ -96,13 +93,11 @@ def _draw_maxima(
         axes.set_xticks([])
         say_gap(axes, "no map has a defined maximum")
         return
-    ends = [end for each in values.values() for end in (each.min(), each.max())]
-    low, high = padded(min(*ends, *lines.values()), max(*ends, *lines.values()))
-    axes.set_xlim(low, high)
+    span = float(np.ptp(np.concatenate([*values.values(), [*lines.values()]])))
     axes.locator_params(axis="x", nbins=4)
     for place, condition in enumerate(conditions):
         if condition in values:
-            _draw_row(axes, place, values[condition], look_of(condition, conditions), high - low)
+            _draw_row(axes, place, values[condition], look_of(condition, conditions), span)
     for policy, value in lines.items():
         look = {"color": "black", "linestyle": dashes_of(policy), "label": policy}
         axes.axvline(value, **look, linewidth=0.8, zorder=5)
@@ -133,18 +128,18 @@ def _draw_row(axes: Any, place: int, values: Array, look: Any, span: float) -> N
 
 def f_loc(part: FigureData) -> Drawing:
     """F_LOC over the threshold with its bootstrap band, the policy's threshold and the best one."""
-    panels = facets([run.label for run in part.runs], height=1.45, share_y=True)
-    highest = 1.0
+    panels = facets([run.label for run in part.runs], height=1.45)
     best: list[str] = []
     in_part: list[tuple[str, str]] = []
     gaps: Gaps = []
     for axes, run in zip(panels, part.runs, strict=True):
-        if reason := why_no_curves(run, part.scores[run.label]):
-            gaps.append((run.label, reason))
+        found = part.curves[run.label]
+        if found.missing:
+            gaps.append((run.label, found.missing))
             axes.set_xticks([])
-            say_gap(axes, reason)
+            say_gap(axes, found.missing)
             continue
-        curves = part.curves[run.label].by_variant[part.variant]
+        curves = found.by_variant[part.variant]
         gaps += part.missing_number(run, "f_loc", curves.condition)
         place = best_place(curves)
         if place is None:
@@ -156,15 +151,15 @@ def f_loc(part: FigureData) -> Drawing:
             gaps.append((run.label, f"F_LOC over {curves.condition} alone"))
         if np.isnan(curves.resampled["f_loc"]).all():
             gaps.append((run.label, "one image alone has no interval"))
-        if (samples := part.curves[run.label].part) is not None:
-            whole = run.provenance["evaluated"]
-            in_part.append((run.label, f"{samples} of {whole} samples, evenly spread, first draw of"
-                                       " each negative"))  # fmt: skip
-        highest = max(highest, _draw_curve(axes, curves))
+        if found.part is not None:
+            share = f"{found.part} of {run.provenance['evaluated']} samples"
+            text = f"{share}, evenly spread, first draw of each negative"
+            in_part.append((run.label, text))
+        _draw_curve(axes, curves)
         _mark_threshold(axes, run, curves.condition, part)
         axes.locator_params(axis="x", nbins=4)
     name_axes(panels, "threshold", "F_LOC (%)")
-    panels[0].set_ylim(0, 1.08 * highest)
+    panels[0].set_ylim(bottom=0)
     legend_below(panels)
     seen = "Curves rest on all images and draws."
     if in_part:
@@ -174,7 +169,7 @@ def f_loc(part: FigureData) -> Drawing:
         words={"resamples": str(CURVE_RESAMPLES), "best": "; ".join(best) or "none"},
         notes=[seen, f"Best: {'; '.join(best)}." if best else ""],
         policies=[part.policy],
-        gaps=[*gaps, *part.undefined()],
+        gaps=gaps,
     )
 
 
@@ -184,15 +179,13 @@ def best_place(curves: ThresholdCurves) -> int | None:
     return int(values.argmax()) if values.max() > 0 else None
 
 
-def _draw_curve(axes: Any, curves: ThresholdCurves) -> float:
-    """Draw curve and band; how high they reach."""
+def _draw_curve(axes: Any, curves: ThresholdCurves) -> None:
     at, values = curves.thresholds.astype(np.float64), 100 * curves.f_loc
     ends = 100 * np.array([interval(each) for each in curves.resampled["f_loc"].T])
     axes.plot(at, values, color=_CURVE, marker="." if len(at) == 1 else "", label="F_LOC")
     axes.fill_between(
         at, ends[:, 0], ends[:, 1], color=_CURVE, alpha=0.22, linewidth=0, label="95 % band"
     )
-    axes.set_xlim(padded(at[0], at[-1]))
     best = best_place(curves)
     if best is not None:
         axes.plot(
@@ -201,8 +194,6 @@ def _draw_curve(axes: Any, curves: ThresholdCurves) -> float:
             label="best threshold", clip_on=False,
             transform=offset_copy(axes.transData, axes.figure, y=4, units="points"),
         )  # fmt: skip
-    reached = np.concatenate([values, ends[:, 1]])
-    return float(reached[~np.isnan(reached)].max(initial=0.0))
 
 
 def _mark_threshold(axes: Any, run: ReportRun, condition: str, part: FigureData) -> None:
@@ -259,7 +250,7 @@ def success_pia(part: FigureData) -> Drawing:
         words={"positives": ", ".join(own), "areas": "; ".join(numbers)},
         notes=[no_curve] if others else [],
         policies=[part.policy],
-        gaps=[*gaps, *part.undefined()],
+        gaps=gaps,
     )
 
 
@@ -293,9 +284,7 @@ def roc(part: FigureData) -> Drawing:
             say_gap(axes, "no defined maxima" if run.negatives else "no negatives")
     _legends_above(panels, "AUROC (%)")
     name_axes(panels, "negatives above (%)", "positives above (%)")
-    return Drawing(
-        panels[0].figure, words={"areas": "; ".join(numbers)}, gaps=[*gaps, *part.undefined()]
-    )
+    return Drawing(panels[0].figure, words={"areas": "; ".join(numbers)}, gaps=gaps)
 
 
 def _legends_above(panels: Sequence[Any], title: str) -> None:

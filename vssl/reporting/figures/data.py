@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -17,15 +18,17 @@ import torch
 from vssl.analysis.threshold_curves import ThresholdCurves, threshold_curves
 from vssl.core.arrays import Array
 from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
+from vssl.images import ImageFileError
 from vssl.metrics.auc import AUC_GRID
 from vssl.metrics.base import MapMetric, SampleMetric, metric_classes
 from vssl.metrics.set_metric import MAP_MAXIMUM
 from vssl.records.files import SCORES_FILE
-from vssl.records.read import thin_records
+from vssl.records.localization import AUDIO_VISUAL, OBJECT_GUIDED
+from vssl.records.read import samples_by_size, thin_records
 from vssl.records.schema import NO_POLICY
 from vssl.records.store import column_names, read_columns
 from vssl.reporting.collection import Group, ReportRun
-from vssl.reporting.figures.samples import RunScene
+from vssl.reporting.figures.samples import RunScene, evaluation_image, read_scenes
 from vssl.reporting.tables.captions import disagreements
 from vssl.reporting.tables.model import MISSING, caption, extent, labels_by, percent
 from vssl.types import POSITIVE
@@ -35,6 +38,11 @@ Gaps = list[tuple[str, str]]
 
 ScoreColumns = Mapping[str, Mapping[tuple[str, str], pd.Series]]
 """Column of the scores, then map variant and audio condition: values by draw, NaN if undefined."""
+
+VARIANTS = (AUDIO_VISUAL, OBJECT_GUIDED)
+
+GRID_SHARES = (0.1, 0.5, 0.9)
+"""Samples of the qualitative grid, as shares of all in ascending size of the ground truth."""
 
 CURVE_RECORDS = 3000
 """Records up to which a threshold curve looks at all of a run."""
@@ -46,10 +54,11 @@ CURVE_RESAMPLES = 500
 
 
 class Curves(NamedTuple):
-    """F_LOC over the threshold by map variant; `part`: of how many samples, None for all."""
+    """F_LOC over the threshold by map variant."""
 
-    by_variant: Mapping[str, ThresholdCurves]
-    part: int | None
+    by_variant: Mapping[str, ThresholdCurves] = MappingProxyType({})
+    part: int | None = None  # of how many samples, None for all
+    missing: str = ""  # why there are none
 
 
 class GridSample(NamedTuple):
@@ -110,7 +119,11 @@ class FigureData:
     def details(
         self, *sentences: str, policies: Sequence[str] = (), gaps: Sequence[tuple[str, str]]
     ) -> tuple[str, ...]:
-        """Sentences, what the runs rest on as below a table, values of thresholds, and gaps."""
+        """Sentences, what the runs rest on as below a table, values of thresholds, and gaps.
+
+        Maps that hold NaN are among the gaps of every figure.
+        """
+        undefined = self.undefined()
         rows = pd.concat([run.summary for run in self.runs])
         behind = rows[
             rows["threshold_policy"].isin(policies) & (rows["map_variant"] == self.variant)
@@ -126,7 +139,7 @@ class FigureData:
             *caption(rows if behind.empty else behind)[1],
             *disagreements(self.group),
             f"Thresholds: {'; '.join(values)}." if values else "",
-            f"Gaps: {by_run(gaps)}." if gaps else "",
+            f"Gaps: {by_run([*gaps, *undefined])}." if gaps or undefined else "",
             f"Not drawn (--baselines draws them): {', '.join(self.left_out)}."
             if self.left_out
             else "",
@@ -201,33 +214,64 @@ def separation_roc(positives: pd.Series, negatives: Sequence[pd.Series]) -> Arra
     kept = positives.dropna().to_numpy()
     if not met or not len(kept):
         return None
-    value = np.concatenate([kept, *met])
-    hit = np.concatenate([np.full(len(kept), 1 / len(kept)), np.zeros(len(value) - len(kept))])
-    alarm = np.concatenate([np.zeros(len(kept)), *(np.full(len(v), 1 / len(v)) for v in met)])
-    order = np.argsort(-value, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(value[order])), len(value) - 1)
-    shares = np.stack([alarm / len(met), hit])[:, order].cumsum(axis=1)[:, last]
-    return np.hstack([np.zeros((2, 1)), shares / shares[:, -1:]])
+    places = np.unique(np.concatenate([kept, *met]))[::-1]
+
+    def reaching(values: Array) -> Array:
+        """Share of some values that are at least as high as none, and as each place."""
+        return np.append(0.0, 1 - np.searchsorted(np.sort(values), places) / len(values))
+
+    return np.stack([np.mean([reaching(values) for values in met], axis=0), reaching(kept)])
 
 
-def why_no_curves(run: ReportRun, scores: ScoreColumns) -> str:
-    """Why a run has no threshold curves; empty where it has."""
-    maxima = scores.get(MAP_MAXIMUM, {}).values()
+def read_curves(run: ReportRun, scores: ScoreColumns) -> Curves:
+    """F_LOC over the threshold for each map variant of a run, or why it has none."""
+    maxima = scores.get(MAP_MAXIMUM, {})
     if not run.negatives:
-        return "no negatives, so no F_LOC"
-    if scores and all(condition != POSITIVE for _, condition in scores.get(MAP_MAXIMUM, {})):
-        return "all samples are natural negatives, so no F_LOC"
-    return "every map holds NaN" if maxima and all(rows.isna().all() for rows in maxima) else ""
-
-
-def read_curves(run: ReportRun) -> Curves:
-    """F_LOC over the threshold for each map variant of a run with negatives."""
+        return Curves(missing="no negatives, so no F_LOC")
+    if scores and all(condition != POSITIVE for _, condition in maxima):
+        return Curves(missing="all samples are natural negatives, so no F_LOC")
+    if maxima and all(rows.isna().all() for rows in maxima.values()):
+        return Curves(missing="every map holds NaN")
     curves = partial(threshold_curves, points=201, resamples=CURVE_RESAMPLES, seed=0)
     if int(run.provenance["evaluated"]) * sum(run.draws.values()) <= CURVE_RECORDS:
-        return Curves({name: curves(run.folder, name) for name in run.variants}, None)
+        return Curves({name: curves(run.folder, name) for name in run.variants})
     with tempfile.TemporaryDirectory() as place:
         kept = thin_records(run.folder, Path(place), samples=CURVE_SAMPLES)
         return Curves({name: curves(Path(place), name) for name in run.variants}, kept)
+
+
+def parts_of(
+    group: Group,
+    *,
+    policy: str = "universal_q3",
+    samples: Sequence[str] = (),
+    baselines: bool = True,
+) -> list[FigureData]:
+    """Read the data of a group's figures, by map variant."""
+    models = tuple(run for run in group.runs if baselines or not run.is_baseline)
+    left_out = [run.label for run in group.runs if models and run not in models]
+    group = group._replace(runs=models or group.runs)
+    scores = {run.label: read_scores(run, policy) for run in group.runs}
+    curves = {run.label: read_curves(run, scores[run.label]) for run in group.runs}
+    grid_samples = list(_grid_samples(group, samples))
+    having = {v: [run for run in group.runs if v in run.variants] for v in VARIANTS}
+    return [
+        FigureData(group, runs, variant, policy, scores, curves, grid_samples, left_out)
+        for variant, runs in having.items()
+        if runs
+    ]
+
+
+def _grid_samples(group: Group, samples: Sequence[str]) -> Iterator[GridSample]:
+    chosen = list(samples) or samples_by_size(group.runs[0].folder, GRID_SHARES)
+    read = {run.label: read_scenes(run.folder, chosen, variants=VARIANTS) for run in group.runs}
+    for place in range(len(chosen)):
+        scenes = {label: each[place] for label, each in read.items()}
+        try:
+            path = scenes[group.runs[0].label].image_path
+            yield GridSample(evaluation_image(path), "", scenes)
+        except ImageFileError as error:
+            yield GridSample(None, str(error), scenes)
 
 
 def by_run(texts: Iterable[tuple[str, str]]) -> str:

@@ -1,16 +1,19 @@
-"""Figures from records."""
+"""Maps of one image under every audio condition, over the image."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from matplotlib import patheffects
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from vssl.core.arrays import AnyFloats
 from vssl.maps import decode_mask
 from vssl.records.files import RECORDS_FILE
 from vssl.records.localization import AUDIO_VISUAL, Localization
@@ -18,6 +21,7 @@ from vssl.records.read import samples_by_size
 from vssl.records.store import read_provenance
 from vssl.reporting.figures.overlay import in_range, laid_over
 from vssl.reporting.figures.samples import RunScene, evaluation_image, read_scenes
+from vssl.reporting.tables.model import MISSING
 from vssl.types import EVALUATION_SIZE
 
 _BOX_COLOUR = "#00e5ff"
@@ -27,7 +31,7 @@ def draw_comparison(
     folders: Sequence[Path],
     path: Path,
     *,
-    thresholds: Sequence[float | None] | None = None,
+    thresholds: Sequence[float | None],
     sample_id: str | None = None,
 ) -> None:
     """Draw one image under every audio condition, one column per run.
@@ -38,27 +42,22 @@ def draw_comparison(
     """
     chosen = sample_id or samples_by_size(folders[0], [0.5])[0]
     scenes = [read_scenes(folder, [chosen])[0] for folder in folders]
-    conditions = list(dict.fromkeys(c for scene in scenes for c in scene.conditions))
+    facts = [read_provenance(folder / RECORDS_FILE) for folder in folders]
     image = evaluation_image(scenes[0].image_path)
-    figure = Figure(figsize=(1.9 * len(folders) + 1.4, 1.95 * len(conditions) + 0.9), dpi=110)
-    grid = figure.subplots(len(conditions), len(folders), squeeze=False)
-    for line, condition in enumerate(conditions):
-        heard = next(scene for scene in scenes if condition in scene.conditions)
-        grid[line, 0].set_ylabel(heard.label(condition), fontsize=9)
-    for column, (folder, scene) in enumerate(zip(folders, scenes, strict=True)):
-        facts = read_provenance(folder / RECORDS_FILE)
-        grid[0, column].set_title(facts["model"], fontsize=10)
-        for axes, condition in zip(grid[:, column], conditions, strict=True):
-            axes.set(xticks=[], yticks=[])
-            if condition in scene.conditions:
-                threshold = thresholds[column] if thresholds else None
-                _draw_map(axes, image, scene, condition, facts, threshold)
+    rows = len({condition for scene in scenes for condition in scene.conditions})
+    size = 1.9 * len(folders) + 1.4, 1.95 * rows + 0.9
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    titles = [each["model"] for each in facts]
+    for axes, place, condition in squares(figure, titles, scenes, side=1.9):
+        scene = scenes[place]
+        if condition in scene.conditions:
+            pixels = _over_image(image, scene, condition, facts[place])
+            draw_map(axes, pixels, scene, condition, threshold=thresholds[place])
     shown = "cyan box" if scenes[0].boxes else "cyan outline"
     title = f"The image's own sound is a {scenes[0].category} ({shown})"
     if scenes[0].natural:
         title = f"Nothing in the image sounds; its sound is a {scenes[0].category}"
-    figure.suptitle(title, fontsize=11, y=1 - 0.1 / figure.get_figheight(), va="top")
-    figure.tight_layout()
+    figure.suptitle(textwrap.fill(title, round(15 * size[0])), fontsize=11)
     figure.savefig(path)
 
 
@@ -74,58 +73,96 @@ def draw_gallery(
     drawn = []
     for number, scene in enumerate(read_scenes(folder, samples_by_size(folder, shares))):
         image = evaluation_image(scene.image_path)
-        figure = Figure(figsize=(1.9 * len(scene.conditions), 2.4), dpi=110)
+        figure = Figure(figsize=(1.9 * len(scene.conditions), 2.4), dpi=110, layout="constrained")
         grid = figure.subplots(1, len(scene.conditions), squeeze=False)
         for axes, condition in zip(grid[0], scene.conditions, strict=True):
-            axes.set(xticks=[], yticks=[])
             axes.set_title(scene.label(condition), fontsize=9)
-            _draw_map(axes, image, scene, condition, facts, threshold)
+            pixels = _over_image(image, scene, condition, facts)
+            draw_map(axes, pixels, scene, condition, threshold=threshold)
         path = output / f"{number}.jpg"
-        figure.subplots_adjust(left=0.02, right=0.98, bottom=0.1, top=0.82, wspace=0.08)
         figure.savefig(path, pil_kwargs={"quality": 85})
         drawn.append((path, f"{scene.sample_id}: {scene.category}"))
     return drawn
 
 
-def draw_truth(
-    axes: Any,
-    scene: RunScene,
+def _over_image(
+    image: torch.Tensor, scene: RunScene, condition: str, facts: Mapping[str, Any]
+) -> AnyFloats:
+    """A map over the image `[224, 224, 3]`, in the declared range of the run's model."""
+    localization = scene.maps[AUDIO_VISUAL][scene.conditions.index(condition)].numpy()
+    shares = in_range(localization, Localization.of(facts).value_range)
+    return laid_over(image.numpy(), shares)
+
+
+def squares(
+    canvas: Any,
+    titles: Sequence[str],
+    scenes: Sequence[RunScene],
     *,
-    left: float = 0.0,
-    top: float = 0.0,
-    side: float = EVALUATION_SIZE,
-    width: float = 1.2,
+    side: float,
+    columns: int = 0,
+    scale: float = 1.0,
+) -> Iterator[tuple[Any, int, str]]:
+    """Axes for the maps of one image, each with the place of its run and its audio condition.
+
+    A column is a run, with its title above; a row is an audio condition, with what is heard in the
+    first run that has it. `side` is that of a square in inches, `columns` a number of columns to
+    make room for, `scale` that of letters.
+    """
+    letters, font = round(15 * side), 9 * scale
+    conditions = list(dict.fromkeys(name for scene in scenes for name in scene.conditions))
+    grid = canvas.subplots(len(conditions), max(columns, len(scenes)), squeeze=False)
+    for condition, row in zip(conditions, grid, strict=True):
+        heard = next(scene for scene in scenes if condition in scene.conditions)
+        lines = (textwrap.fill(line, letters) for line in heard.label(condition).split("\n"))
+        row[0].set_ylabel("\n".join(lines), fontsize=font)
+        for place, axes in enumerate(row):
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            if place < len(scenes):
+                yield axes, place, condition
+    for title, axes in zip(titles, grid[0], strict=False):
+        axes.set_title(textwrap.fill(title, letters), fontsize=font)
+
+
+def draw_map(
+    axes: Any,
+    pixels: AnyFloats,
+    scene: RunScene,
+    condition: str,
+    *,
+    variant: str = AUDIO_VISUAL,
+    threshold: float | None = None,
+    scale: float = 1.0,
 ) -> None:
-    """Draw ground-truth boxes, and outlines of masks, on an image in the units of the axes."""
-    scale, origin = side / EVALUATION_SIZE, np.array([left, top] * 2)
+    """Draw a map as `pixels` `[224, 224, 3]`, with ground truth and its extremes.
+
+    A threshold is outlined in white. `scale` is that of letters and lines.
+    """
+    place = scene.conditions.index(condition)
+    localization = scene.maps[variant][place].numpy()
+    axes.set(xticks=[], yticks=[])
+    axes.imshow((255 * pixels).round().astype(np.uint8))  # a figure holds all its images
+    if threshold is not None and localization.min() < threshold < localization.max():
+        lines = axes.contour(
+            localization, levels=[threshold], colors="white", linewidths=0.9 * scale
+        )
+        lines.set_path_effects([patheffects.withStroke(linewidth=1.8 * scale, foreground="black")])
+    draw_truth(axes, scene, width=1.2 * scale)
+    least, largest = scene.extremes[variant][place].tolist()
+    digits = 3 if 0 < max(abs(least), abs(largest)) < 0.095 else 2
+    text = f"{least:.{digits}f} to {largest:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    axes.set_xlabel(text if np.isfinite(least) else MISSING, fontsize=8 * scale)
+
+
+def draw_truth(axes: Any, scene: RunScene, *, width: float = 1.2) -> None:
+    """Draw ground-truth boxes, and outlines of masks, on an image `[224, 224]`."""
     style: Any = {"fill": False, "edgecolor": _BOX_COLOUR, "linewidth": width}
-    for box in scene.boxes:
-        x0, y0, x1, y1 = (origin + scale * np.array(box)).tolist()
+    for x0, y0, x1, y1 in scene.boxes:
         axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, **style))
-    steps = scale * (np.arange(-1, EVALUATION_SIZE + 1) + 0.5)
+    steps = np.arange(-1, EVALUATION_SIZE + 1) + 0.5
     limits = {"xlim": axes.get_xlim(), "ylim": axes.get_ylim()}
     for mask in scene.masks:
         inside = np.pad(decode_mask(mask), 1)  # the outline closes at the image's edge
-        axes.contour(
-            left + steps, top + steps, inside, levels=[0.5], colors=_BOX_COLOUR, linewidths=width
-        )
+        axes.contour(steps, steps, inside, levels=[0.5], colors=_BOX_COLOUR, linewidths=width)
     axes.set(**limits)  # which contours widen
-
-
-def _draw_map(
-    axes: Any,
-    image: torch.Tensor,
-    scene: RunScene,
-    condition: str,
-    facts: dict[str, Any],
-    threshold: float | None,
-) -> None:
-    place = scene.conditions.index(condition)
-    localization = scene.maps[AUDIO_VISUAL][place]
-    shares = in_range(localization.numpy(), Localization.of(facts).value_range)
-    axes.imshow(laid_over(image.numpy(), shares))
-    if threshold is not None and localization.min() < threshold < localization.max():
-        axes.contour(localization.numpy(), levels=[threshold], colors="white", linewidths=1.0)
-    draw_truth(axes, scene)
-    least, largest = scene.extremes[AUDIO_VISUAL][place].tolist()
-    axes.set_xlabel(f"{least:.2f} to {largest:.2f}", fontsize=8)

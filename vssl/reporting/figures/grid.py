@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from matplotlib import patheffects
 from matplotlib.figure import Figure as Canvas
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from vssl.maps import binarize, stretch
 from vssl.reporting.collection import ReportRun
 from vssl.reporting.figures.data import FigureData, Gaps, GridSample
-from vssl.reporting.figures.gallery import draw_truth
+from vssl.reporting.figures.gallery import draw_map, squares
 from vssl.reporting.figures.overlay import laid_over
-from vssl.reporting.figures.style import GREY, PAGE, Drawing
-from vssl.reporting.tables.model import MISSING
+from vssl.reporting.figures.style import PAGE, Drawing, say_gap
 from vssl.types import EVALUATION_SIZE
 
 _RENDERINGS = {
@@ -31,7 +27,8 @@ _RENDERINGS = {
 """The paper's two: each map min-max scaled, and what lies above the universal threshold only."""
 
 _WIDEST, _NARROWEST = 8, 6  # columns that the width of a page is divided by
-_LEFT, _BELOW, _BETWEEN = 0.5, 0.13, 0.05  # inches around the maps
+_LEFT, _ABOVE, _BELOW = 0.4, 0.2, 0.16  # inches around the maps
+_SCALE = 0.7  # of letters and lines, for so many maps
 _DARKEST = 0.35  # where the colours of the new rendering start: black would hide the image
 _BLANK = 0.82  # grey level in place of an image that is not at hand
 
@@ -81,80 +78,27 @@ def grids(part: FigureData) -> Iterator[Drawing]:
 
 def draw_grid(part: FigureData, sample: GridSample, rendering: str) -> Canvas:
     """Draw one sample: rows are audio conditions (draw 0), columns are runs, eight to a line."""
-    scenes = [sample.scenes[run.label] for run in part.runs]
-    conditions = list(dict.fromkeys(name for scene in scenes for name in scene.conditions))
     blocks = [part.runs[n : n + _WIDEST] for n in range(0, len(part.runs), _WIDEST)]
-    side = (PAGE - _LEFT) / max(_NARROWEST, *(len(block) for block in blocks))
-    titles = [textwrap.wrap(run.label, round(15 * side)) for run in part.runs]
-    above = 0.13 + 0.11 * max(len(lines) for lines in titles)
-    line, block_height = side + _BELOW, above + (side + _BELOW) * len(conditions)
-    width, height = _LEFT + side * len(blocks[0]), block_height * len(blocks) + 0.03
-    canvas = Canvas(figsize=(width, height))
-    axes = canvas.add_axes((0, 0, 1, 1))  # one for all cells: in inches from the upper left
-    axes.set_axis_off()
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
-    for number, block in enumerate(blocks):
-        top = number * block_height + above
-        for row, condition in enumerate(conditions):
-            middle = top + row * line + side / 2
-            # what is heard in the first run that has the condition
-            first = next(scene for scene in scenes if condition in scene.conditions)
-            name, *heard = first.label(condition).split("\n")
-            wrapped = (part for each in heard for part in textwrap.wrap(each, 15))
-            text = "\n".join([name, *wrapped])
-            axes.text(_LEFT / 2, middle, text, rotation=90, ha="center", va="center", fontsize=6.5)
-        for place, run in enumerate(block):
-            left = _LEFT + place * side
-            title = "\n".join(titles[number * _WIDEST + place])
-            axes.text(left + side / 2, top - 0.05, title, ha="center", va="bottom", fontsize=6.5)
-            for row, condition in enumerate(conditions):
-                cell = _Cell(axes, left + _BETWEEN / 2, top + row * line, side - _BETWEEN)
-                if condition in sample.scenes[run.label].conditions:
-                    _draw_cell(cell, part, run, sample, condition, rendering)
-                else:
-                    cell.say(f"no {condition}")
+    columns, rows = len(blocks[0]), len({c for s in sample.scenes.values() for c in s.conditions})
+    side = (PAGE - _LEFT) / max(_NARROWEST, columns)
+    height = len(blocks) * (_ABOVE + rows * (side + _BELOW))
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
+    canvas = Canvas(figsize=(_LEFT + side * columns, height), layout=layout)
+    places = canvas.subfigures(len(blocks), squeeze=False).flat
+    for block, place in zip(blocks, places, strict=True):
+        scenes = [sample.scenes[run.label] for run in block]
+        titles = [run.label for run in block]
+        options: Any = {"side": side, "columns": columns, "scale": _SCALE}
+        for axes, number, condition in squares(place, titles, scenes, **options):
+            if condition in scenes[number].conditions:
+                _draw_cell(axes, part, block[number], sample, condition, rendering)
+            else:
+                say_gap(axes, f"no {condition}", letters=12)
     return canvas
 
 
-@dataclass(frozen=True)
-class _Cell:
-    """A square of the grid, in inches."""
-
-    axes: Any
-    left: float
-    top: float
-    side: float
-
-    def show(self, pixels: npt.NDArray[np.floating[Any]]) -> None:
-        extent = (self.left, self.left + self.side, self.top + self.side, self.top)
-        eight_bits = (255 * pixels).round().astype(np.uint8)  # a figure holds all its images
-        self.axes.imshow(eight_bits, extent=extent, aspect="auto")
-
-    def caption(self, text: str) -> None:
-        middle, below = self.left + self.side / 2, self.top + self.side + 0.02
-        self.axes.text(middle, below, text, ha="center", va="top", fontsize=5.6)
-
-    def say(self, text: str) -> None:
-        middle = self.left + self.side / 2, self.top + self.side / 2
-        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
-        self.axes.text(
-            *middle, "\n".join(textwrap.wrap(text, 12)), ha="center", va="center", fontsize=5.6,
-            color=GREY, style="italic", bbox=box,
-        )  # fmt: skip
-
-    def outline(self, localization: torch.Tensor, threshold: float) -> None:
-        if float(localization.min()) < threshold < float(localization.max()):
-            steps = (np.arange(EVALUATION_SIZE) + 0.5) / EVALUATION_SIZE * self.side
-            lines = self.axes.contour(
-                self.left + steps, self.top + steps, localization.numpy(), levels=[threshold],
-                colors="white", linewidths=0.6,
-            )  # fmt: skip
-            lines.set_path_effects([patheffects.withStroke(linewidth=1.2, foreground="black")])
-
-
 def _draw_cell(
-    cell: _Cell,
+    axes: Any,
     part: FigureData,
     run: ReportRun,
     sample: GridSample,
@@ -162,27 +106,20 @@ def _draw_cell(
     rendering: str,
 ) -> None:
     scene = sample.scenes[run.label]
-    place = scene.conditions.index(condition)
-    maps = scene.maps[part.variant]
-    background = sample.image
-    if background is None:
-        background = torch.full((EVALUATION_SIZE, EVALUATION_SIZE, 3), _BLANK)
-    threshold = run.threshold(part.policy, part.variant)
+    maps, place = scene.maps[part.variant], scene.conditions.index(condition)
+    image, threshold = sample.image, run.threshold(part.policy, part.variant)
+    if image is None:
+        image = torch.full((EVALUATION_SIZE, EVALUATION_SIZE, 3), _BLANK)
+    pixels, outlined = image.numpy(), None
     if not torch.isfinite(maps[place]).all():
-        cell.show(background.numpy())
-        cell.say("map holds NaN")
-        cell.caption(MISSING)
-        return
-    if rendering == "old":
-        cell.show(laid_over(background.numpy(), stretch(maps[place : place + 1])[0].numpy()))
+        say_gap(axes, "map holds NaN", letters=12)
+    elif rendering == "old":
+        pixels = laid_over(pixels, stretch(maps[place : place + 1])[0].numpy())
     elif threshold is None:
-        cell.show(background.numpy())
-        cell.say("no threshold")
+        say_gap(axes, "no threshold", letters=12)
     else:
-        cell.show(cut(background, maps, place, threshold))
-        cell.outline(maps[place], threshold)
-    draw_truth(cell.axes, scene, left=cell.left, top=cell.top, side=cell.side, width=0.9)
-    cell.caption(extremes_text(*scene.extremes[part.variant][place].tolist()))
+        pixels, outlined = cut(image, maps, place, threshold), threshold
+    draw_map(axes, pixels, scene, condition, variant=part.variant, threshold=outlined, scale=_SCALE)
 
 
 def cut(image: torch.Tensor, maps: torch.Tensor, place: int, threshold: float) -> Any:
@@ -195,9 +132,3 @@ def cut(image: torch.Tensor, maps: torch.Tensor, place: int, threshold: float) -
     relative = _DARKEST + (1 - _DARKEST) * ((maps[place] - threshold) / span).clamp(0, 1)
     marked = binarize(maps[place : place + 1], threshold)[0].numpy()[..., None]
     return np.where(marked, laid_over(image.numpy(), relative.numpy()), image.numpy())
-
-
-def extremes_text(least: float, largest: float) -> str:
-    """Least and largest value of a map, as shown below it."""
-    digits = 3 if 0 < max(abs(least), abs(largest)) < 0.095 else 2
-    return f"{least:.{digits}f} to {largest:.{digits}f}".replace("-", "\N{MINUS SIGN}")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from vssl.reporting.figures.data import FigureData, by_run, why_no_curves
+from vssl.reporting.figures.data import FigureData, by_run
 from vssl.reporting.figures.style import GREY, Drawing, look_of, say_gap
 from vssl.types import POSITIVE
 
@@ -29,12 +29,13 @@ def overview(part: FigureData) -> Drawing:
     everything = [run.label for run in part.runs]
     models = [run.label for run in part.runs if not run.is_baseline] or everything
     for run in part.runs:
-        if reason := why_no_curves(run, part.scores[run.label]):
-            gaps.append((run.label, reason))
+        found = part.curves[run.label]
+        if found.missing:
+            gaps.append((run.label, found.missing))
             continue
-        curves = part.curves[run.label].by_variant[part.variant]
-        if part.curves[run.label].part is not None:
-            in_part.append((run.label, f"{part.curves[run.label].part} of its samples"))
+        curves = found.by_variant[part.variant]
+        if found.part is not None:
+            in_part.append((run.label, f"{found.part} of its samples"))
         rates = [curves.values["false_alarm_rate", name] for name in curves.together]
         line = 100 * np.mean(rates, axis=0), 100 * curves.ciou
         if run.label not in models:
@@ -47,9 +48,9 @@ def overview(part: FigureData) -> Drawing:
         axes.plot(*line, **style)
         places = [("ciou", POSITIVE), *(("false_alarm_rate", name) for name in curves.together)]
         gaps += [gap for place in places for gap in part.missing_number(run, *place)]
-        found = [run.number(*place, part.policy, part.variant) for place in places]
-        values = [100 * float(number["value"]) for number in found if number is not None]
-        if len(values) < len(found):
+        shown = [run.number(*place, part.policy, part.variant) for place in places]
+        values = [100 * float(number["value"]) for number in shown if number is not None]
+        if len(values) < len(places):
             continue
         at = float(np.mean(values[1:])), values[0]
         numbers.append(f"{run.label} {at[1]:.1f} % at {at[0]:.1f} %")
@@ -63,5 +64,5 @@ def overview(part: FigureData) -> Drawing:
         words={"numbers": "; ".join(numbers) or "none"},
         notes=[f"Lines rest on a part: {by_run(in_part)}."] if in_part else [],
         policies=[part.policy],
-        gaps=[*gaps, *part.undefined()],
+        gaps=gaps,
     )

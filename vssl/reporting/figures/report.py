@@ -11,24 +11,10 @@ import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
 
 from vssl.core.errors import UsageError
-from vssl.images import ImageFileError
-from vssl.records.localization import AUDIO_VISUAL, OBJECT_GUIDED
-from vssl.records.read import samples_by_size
+from vssl.records.localization import AUDIO_VISUAL
 from vssl.reporting.collection import Group
-from vssl.reporting.figures.data import (
-    FigureData,
-    GridSample,
-    read_curves,
-    read_scores,
-    why_no_curves,
-)
-from vssl.reporting.figures.samples import evaluation_image, read_scenes
+from vssl.reporting.figures.data import FigureData, parts_of
 from vssl.reporting.figures.style import HOUSE_STYLE, Drawing, Figure, write
-
-VARIANTS = (AUDIO_VISUAL, OBJECT_GUIDED)
-
-GRID_SHARES = (0.1, 0.5, 0.9)
-"""Samples of the qualitative grid, as shares of all in ascending size of the ground truth."""
 
 
 @dataclass(frozen=True)
@@ -113,45 +99,3 @@ def draw_figures(
                 title = f"{drawing.title}{behind}: {group.dataset}"
                 written.append(write(drawing, output, name=name, title=title))
     return written
-
-
-def parts_of(
-    group: Group,
-    *,
-    policy: str = "universal_q3",
-    samples: Sequence[str] = (),
-    baselines: bool = True,
-) -> list[FigureData]:
-    """Read the data of a group's figures, by map variant."""
-    models = tuple(run for run in group.runs if baselines or not run.is_baseline)
-    left_out = [run.label for run in group.runs if models and run not in models]
-    group = group._replace(runs=models or group.runs)
-    scores = {run.label: read_scores(run, policy) for run in group.runs}
-    curves = {
-        run.label: read_curves(run)
-        for run in group.runs
-        if not why_no_curves(run, scores[run.label])
-    }
-    grid_samples = list(_grid_samples(group, samples))
-    having = {v: [run for run in group.runs if v in run.variants] for v in VARIANTS}
-    return [
-        FigureData(group, runs, variant, policy, scores, curves, grid_samples, left_out)
-        for variant, runs in having.items()
-        if runs
-    ]
-
-
-def _grid_samples(group: Group, samples: Sequence[str]) -> Iterator[GridSample]:
-    chosen = list(samples) or samples_by_size(group.runs[0].folder, GRID_SHARES)
-    by_run = {run.label: read_scenes(run.folder, chosen, variants=VARIANTS) for run in group.runs}
-    for place in range(len(chosen)):
-        scenes = {label: each[place] for label, each in by_run.items()}
-        missing = ""
-        for path in dict.fromkeys(scene.image_path for scene in scenes.values()):
-            try:
-                yield GridSample(evaluation_image(path), "", scenes)
-                break
-            except ImageFileError as error:
-                missing = missing or str(error)
-        else:
-            yield GridSample(None, missing, scenes)

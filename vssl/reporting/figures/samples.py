@@ -6,13 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from vssl.core.arrays import Floats
 from vssl.images import read_image
 from vssl.records.files import RECORDS_FILE
-from vssl.records.localization import AUDIO_VISUAL, MAP_COLUMNS, Localization, native_maps
+from vssl.records.localization import (
+    AUDIO_VISUAL,
+    MAP_COLUMNS,
+    Localization,
+    native_maps,
+    object_maps,
+)
 from vssl.records.read import categories_of, records_of
 from vssl.records.store import column_names, read_provenance
 from vssl.records.truth import GroundTruth
@@ -40,8 +45,8 @@ class RunScene:
     heard: Mapping[str, str | None]
     sources: Mapping[str, str | None]
     clips: Mapping[str, str | None]
-    native: npt.NDArray[np.float32]  # [K, h, w]
-    object_map: npt.NDArray[np.float32] | None  # [s, s]
+    native: Floats  # [K, h, w]
+    object_map: Floats | None  # [s, s]
     maps: Mapping[str, torch.Tensor]  # by map variant, [K, 224, 224]
     # by map variant, [K, 2]: least and largest value of the native similarity map where the model's
     # map is not processed further, else of the localization map
@@ -78,10 +83,7 @@ def read_scenes(
         native = native_maps(rows)
         plain = localization.transform == "none"
         reached = {**maps, AUDIO_VISUAL: torch.from_numpy(native)} if plain else maps
-        seen = None
-        if localization.prior is not None:
-            values = np.array(rows.column("object_map")[0].as_py(), np.float32)
-            seen = values.reshape(round(len(values) ** 0.5), -1)
+        seen = None if localization.prior is None else object_maps(rows)[0].numpy()
         scenes.append(
             RunScene(
                 sample_id=name,

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
 from matplotlib.figure import Figure as Canvas
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
@@ -138,14 +137,14 @@ def dashes_of(policy: str) -> Any:
     return UNIVERSAL_POLICIES.get(policy, (0, (3, 1, 1, 1)))
 
 
-def facets(titles: Sequence[str], *, height: float, share_y: bool = False) -> list[Any]:
-    """Panels of an empty figure, at most four to a line, which is `height` inches high."""
+def facets(titles: Sequence[str], *, height: float) -> list[Any]:
+    """Panels of an empty figure with one y axis, at most four to a line of `height` inches."""
     lines = -(-len(titles) // 4)
     columns = -(-len(titles) // lines)
     width = max(3.4, PAGE * columns / 4)
     layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03)
     canvas = Canvas(figsize=(width, height * lines + 0.45), layout=layout)
-    grid = canvas.subplots(lines, columns, squeeze=False, sharey=share_y)
+    grid = canvas.subplots(lines, columns, squeeze=False, sharey=True)
     for axes in grid.flat[len(titles) :]:
         axes.remove()
     panels = list(grid.flat[: len(titles)])
@@ -155,13 +154,11 @@ def facets(titles: Sequence[str], *, height: float, share_y: bool = False) -> li
 
 
 def name_axes(panels: Sequence[Any], below: str, beside: str) -> None:
-    """Name the axes below each column of panels and left of each line, with ticks on the left."""
+    """Name the axes below each column of panels and left of each line."""
     for axes in {axes.get_subplotspec().colspan.start: axes for axes in panels}.values():
         axes.set_xlabel(below)
     for axes in panels:
-        first = axes.get_subplotspec().is_first_col()
-        axes.tick_params(labelleft=first)
-        if first:
+        if axes.get_subplotspec().is_first_col():
             axes.set_ylabel(beside)
 
 
@@ -179,11 +176,12 @@ def legend_below(panels: Sequence[Any]) -> None:
         )
 
 
-def say_gap(axes: Any, text: str) -> None:
-    """Say in an empty panel why it is empty."""
+def say_gap(axes: Any, text: str, *, letters: int = 24) -> None:
+    """Say in an empty panel why it is empty, in lines of so many letters."""
     axes.text(
-        0.5, 0.5, "\n".join(textwrap.wrap(text, 24)), transform=axes.transAxes,
-        ha="center", va="center", color=GREY, style="italic",
+        0.5, 0.5, textwrap.fill(text, letters), transform=axes.transAxes, ha="center", va="center",
+        color=GREY, style="italic",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
     )  # fmt: skip
 
 
@@ -223,12 +221,3 @@ def _with_jpeg(text: str) -> str:
         return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
 
     return _EMBEDDED.sub(replaced, text)
-
-
-def padded(low: float, high: float, share: float = 0.04) -> tuple[float, float]:
-    """Limits of an axis a little wider than what is on it, also where that is one point."""
-    if not np.isfinite([low, high]).all():
-        return 0.0, 1.0
-    same = high - low <= 1e-9 * max(abs(low), abs(high))
-    margin = 0.1 * max(1.0, abs(high)) if same else share * (high - low)
-    return low - margin, high + margin

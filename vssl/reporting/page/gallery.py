@@ -46,13 +46,13 @@ class RunMaps:
     """The first draw of every audio condition of a run, for the samples shown.
 
     `scenes` are without their localization maps, of which `extremes` has lowest, median and highest
-    value by map variant; `scores`: cIoU and pIA by map variant, sample and condition.
+    value by map variant; `scores`: cIoU and pIA by sample, map variant and condition.
     """
 
     run: ReportRun
     scenes: Mapping[str, RunScene]
     extremes: Mapping[str, tuple[float, float, float]]
-    scores: Mapping[tuple[str, str, str], tuple[float, float]]
+    scores: Mapping[str, Mapping[str, Mapping[str, Sequence[float | None]]]]
 
     @cached_property
     def clips(self) -> dict[str, Path]:
@@ -92,19 +92,18 @@ def choose(group: Group, count: int, *, policy: str) -> pd.DataFrame:
     covers), `quarter` (of the test set by area, 0 the smallest), and `why` it was chosen.
     """
     facts = _samples_by_area(group.runs[0].folder)
-    telling = dict(_telling(group, facts, policy))
-    chosen: dict[str, str] = {}
-    if len(facts) <= count:
-        chosen = telling | {name: _WHOLE for name in facts["sample_id"] if name not in telling}
-    else:
+    telling = _telling(group, facts, policy)
+    candidates = chain(telling, zip(facts["sample_id"], repeat(_WHOLE), strict=False))
+    if len(facts) > count:
         spread = zip(_spread_out(facts), repeat(_SPREAD), strict=False)
         first = round(_TELLING * count)
-        chosen = dict(islice(telling.items(), first))
-        parts = islice(spread, (count - first + 1) // 2), _worst(group.runs, policy), spread
-        for sample_id, why in chain(*parts):
-            if len(chosen) >= count:
-                break
-            chosen.setdefault(sample_id, why)
+        half = islice(spread, (count - first + 1) // 2)
+        candidates = chain(islice(telling, first), half, _worst(group.runs, policy), spread)
+    chosen: dict[str, str] = {}
+    for sample_id, why in candidates:
+        if len(chosen) == count:
+            break
+        chosen.setdefault(sample_id, why)
     return (
         facts.set_index("sample_id", drop=False).loc[list(chosen)].assign(why=list(chosen.values()))
     )
@@ -126,11 +125,17 @@ def read_maps(run: ReportRun, samples: Sequence[str], *, policy: str) -> RunMaps
         if whole.any():
             middle = maps[whole][:, ::_EVERY, ::_EVERY].median()
             extremes[variant] = float(bottom[whole].min()), float(middle), float(top[whole].max())
-    scores = _scores(run, policy)
-    scores = scores[scores["sample_id"].isin(samples)]
-    by_key = {tuple(key): (ciou, pia) for *key, ciou, pia in scores.itertuples(index=False)}
+    scores: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in samples}
+    for variant, name, condition, *values in _scores(run, policy).itertuples(index=False):
+        if name in scores:
+            scores[name].setdefault(variant, {})[condition] = [finite(value) for value in values]
     kept = {scene.sample_id: replace(scene, maps={}) for scene in scenes}
-    return RunMaps(run, kept, extremes, by_key)
+    return RunMaps(run, kept, extremes, scores)
+
+
+def finite(value: float) -> float | None:
+    """A number as JSON can hold it: None for what is not finite."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _samples_by_area(run: Path) -> pd.DataFrame:
@@ -144,7 +149,7 @@ def _samples_by_area(run: Path) -> pd.DataFrame:
         rows[name] = list(column)
     rows["natural"] = truth.natural[truth.rows(rows["sample_id"].to_list())]
     rows["area"] = [object_area(*each) for each in objects]
-    order = np.argsort(np.argsort(rows["area"].to_numpy(), kind="stable"))
+    order = rows["area"].rank(method="first").astype(int) - 1
     return pd.DataFrame(rows.assign(quarter=order * len(QUARTERS) // len(rows)))
 
 

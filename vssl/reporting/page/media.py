@@ -39,20 +39,16 @@ def small_image(path: Path) -> str | None:
 
 
 def small_clip(path: Path) -> str | None:
-    """The start of a clip, mono, as the data address of a small sound file; None as above.
-
-    MP3, which every browser plays, or Ogg Vorbis where libsndfile is too old to write it.
-    """
+    """The start of a clip, mono, as the data address of an MP3; None as above."""
     try:
         clip = read_clip(path)
     except AudioFileError:
         return None
     samples = mix_down(clip, "mean")[: round(PLAYED_SECONDS * clip.rate)]
     samples = samples * min(1.0, _FULL_SCALE / max(float(np.abs(samples).max()), 1e-9))
-    new = "MP3" in soundfile.available_formats()
     content = io.BytesIO()
-    soundfile.write(content, samples, clip.rate, format="MP3" if new else "OGG")
-    return data_address("audio/mpeg" if new else "audio/ogg", content.getvalue())
+    soundfile.write(content, samples, clip.rate, format="MP3")
+    return data_address("audio/mpeg", content.getvalue())
 
 
 def figure_address(svg: Path, png: Path) -> str:

@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import quote
 
 import jinja2
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -27,7 +26,15 @@ from vssl.reporting.collection import Collection, Group, ReportRun
 from vssl.reporting.figures.style import Figure
 from vssl.reporting.interpret import finding, in_words
 from vssl.reporting.page import media
-from vssl.reporting.page.gallery import QUARTERS, RunMaps, choose, in_turn, models_of, read_maps
+from vssl.reporting.page.gallery import (
+    QUARTERS,
+    RunMaps,
+    choose,
+    finite,
+    in_turn,
+    models_of,
+    read_maps,
+)
 from vssl.reporting.tables.captions import marks_nothing
 from vssl.reporting.tables.model import GAP, Table, caption, percent
 from vssl.types import EVALUATION_SIZE, POSITIVE
@@ -82,18 +89,17 @@ def write_page(
     ]
     empty = [{"title": page["title"], "data": "", "parts": {}} for page in pages]
     room = limit - len(render(groups=pages, galleries=empty).encode())
-    budget = _Budget(min(room, round(_FIGURES * limit)))
+    rest = room - min(room, round(_FIGURES * limit))
     for figure in in_turn(page["figures"] for page in pages):
         content = media.figure_address(figure["svg"], figure["png"])
-        figure["source"] = content if budget.take(len(content)) else ""
+        figure["source"] = content if rest <= room - len(content) else ""
         room -= len(figure["source"])
     galleries = [_Gallery(each, gallery, policy) for each in collection.groups]
     samples = list(in_turn([(shown, each) for each in shown.samples] for shown in galleries))
-    fixed = sum(len(_json(shown.data("data"))) for shown in galleries if shown.samples)
-    budget = _Budget(room - fixed)
+    room -= sum(len(_json(shown.data("data"))) for shown in galleries if shown.samples)
     for add in (_Gallery.add_sample, _Gallery.add_clips):
         for shown, sample in samples:
-            add(shown, sample, budget)
+            room -= add(shown, sample, room)
     with_maps: list[dict[str, Any]] = []
     for page, shown in zip(pages, galleries, strict=True):
         page["gallery"] = shown.notes()
@@ -105,19 +111,6 @@ def write_page(
     path = output / PAGE_FILE
     write_text(path, render(groups=pages, galleries=with_maps))
     return path
-
-
-class _Budget:
-    """Bytes that a page may still grow by."""
-
-    def __init__(self, left: int) -> None:
-        self._left = left
-
-    def take(self, size: int) -> bool:
-        """Use bytes if enough are left."""
-        fits = size <= self._left
-        self._left -= size if fits else 0
-        return fits
 
 
 def _json(content: Any) -> Markup:
@@ -237,34 +230,39 @@ class _Gallery:
             for key, labels in found.items()
         ]
 
-    def add_sample(self, sample: Any, budget: _Budget) -> None:
-        """Put maps and image of a sample into the page."""
+    def add_sample(self, sample: Any, room: int) -> int:
+        """Put maps and image of a sample into the page, if there is room; return their bytes."""
         image = media.small_image(Path(sample.image_path))
         if image is None:
             self.counts["images whose file is not at hand"] += 1
         part = {"image": image, "maps": [each.packed(sample.sample_id) for each in self.runs]}
-        text = _json([part, self._sample(sample)])
-        if not budget.take(len(text.encode()) + _PER_ELEMENT):
+        size = len(_json([part, self._sample(sample)]).encode()) + _PER_ELEMENT
+        if size > room:
             self.counts["samples left out so that the page stays below its size"] += 1
-            return
+            return 0
         self.shown[sample.sample_id] = len(self.parts)
         self.parts.append(part)
+        return size
 
-    def add_clips(self, sample: Any, budget: _Budget) -> None:
-        """Put the sounds of a sample into the page."""
+    def add_clips(self, sample: Any, room: int) -> int:
+        """Put the sounds of a sample into the page, as far as there is room; return their bytes."""
+        used = 0
         for name in (heard["id"] for heard in self.heard(sample.sample_id)):
             if name in self.clips or sample.sample_id not in self.shown:
                 continue
             known = (each.clips[name] for each in self.runs if name in each.clips)
             clip = next(filter(None, map(media.small_clip, known)), None)
             self.clips[name] = None
+            size = len(clip or "") + len(name.encode()) + _PER_ELEMENT
             if clip is None:
                 self.counts["sounds whose file is not at hand"] += 1
-            elif not budget.take(len(clip) + len(name.encode()) + _PER_ELEMENT):
+            elif used + size > room:
                 self.counts["sounds left out so that the page stays below its size"] += 1
             else:
                 self.clips[name] = len(self.parts)
                 self.parts.append(clip)
+                used += size
+        return used
 
     def notes(self) -> list[str]:
         """Counts of what the gallery shows and leaves out, with reasons."""
@@ -287,11 +285,6 @@ class _Gallery:
         }
 
     def _sample(self, sample: Any) -> dict[str, Any]:
-        scores: list[dict[str, dict[str, list[float | None]]]] = [{} for _ in self.runs]
-        for own, each in zip(scores, self.runs, strict=True):
-            for (variant, sample_id, condition), values in each.scores.items():
-                if sample_id == sample.sample_id:
-                    own.setdefault(variant, {})[condition] = [_finite(v) for v in values]
         return {
             "id": sample.sample_id,
             "category": sample.category,
@@ -305,7 +298,7 @@ class _Gallery:
             "why": sample.why,
             "heard": self.heard(sample.sample_id),
             "part": self.shown.get(sample.sample_id, 0),
-            "scores": scores,
+            "scores": [each.scores[sample.sample_id] for each in self.runs],
         }
 
 
@@ -319,7 +312,6 @@ def _model(each: RunMaps, models: Sequence[ReportRun]) -> dict[str, Any]:
         "side": 0 if first.object_map is None else len(first.object_map),
     }
     policies = [str(p) for p in pd.unique(run.summary["threshold_policy"])]
-    every = {v: {name: run.threshold(name, v) for name in policies} for v in run.variants}
     return {
         "label": run.label,
         "baseline": run not in models,
@@ -330,16 +322,11 @@ def _model(each: RunMaps, models: Sequence[ReportRun]) -> dict[str, Any]:
         "width": first.native.shape[2],
         "upsampling": dict(recipe.upsampling),
         "transform": recipe.transform,
-        "range": [_finite(bound) for bound in recipe.value_range],
+        "range": [finite(bound) for bound in recipe.value_range],
         "prior": prior,
         "extremes": {v: list(each.extremes.get(v, (0.0, 0.0, 1.0))) for v in run.variants},
         "thresholds": {
-            v: {name: value for name, value in values.items() if value is not None}
-            for v, values in every.items()
+            v: {p: value for p in policies if (value := run.threshold(p, v)) is not None}
+            for v in run.variants
         },
     }
-
-
-def _finite(value: float) -> float | None:
-    """A number as JSON can hold it: None for what is not finite."""
-    return float(value) if np.isfinite(value) else None

@@ -36,7 +36,9 @@ def caption_of(
     thresholds = by_source(
         (row.name, source)
         for row in rows
-        for source in {c.threshold_source for c in row.cells if c and c.threshold is not None}
+        for source in {
+            c.number["threshold_source"] for c in row.cells if c and c.threshold is not None
+        }
     )
     if len(thresholds) > 1:
         parts.append(f"Thresholds differ in their source: {', '.join(thresholds)}.")
@@ -53,8 +55,8 @@ def caption_of(
     for policy in policies:
         parts += _at_the_top(group, policy)
     parts += _without_marks(group, policies)
-    published = [cell for cell in cells if cell.published is not None]
-    sources = dict.fromkeys(short_source(cell.source, cell.tier) for cell in published)
+    figures = [cell.figure for cell in cells if cell.figure]
+    sources = dict.fromkeys(short_source(each["source"], each["tier"]) for each in figures)
     if sources:
         parts.append(f"{_PUBLISHED}; sources: {', '.join(sources)}.")
     missing = ", ".join(row.label for row in rows if row.reason)
@@ -67,14 +69,13 @@ def caption_of(
 
 
 def _rows_behind(group: Group, columns: Sequence[Column]) -> pd.DataFrame:
-    """The summary rows behind a table; all rows of its runs where it has no number."""
+    """The summary rows behind a table."""
     summary = pd.concat([run.summary for run in group.runs], ignore_index=True)
     places = {column.place for column in columns}
     if any(c.condition != POSITIVE for c in columns):  # pIA: the draws of every negative
         places |= {("pia", name, c.policy) for name in NEGATIVE_TYPES for c in columns}
     keys = pd.MultiIndex.from_frame(summary[["metric", "condition", "threshold_policy"]])
-    chosen = summary[keys.isin(list(places))]
-    return chosen if len(chosen) else summary
+    return summary[keys.isin(list(places))]
 
 
 def disagreements(group: Group) -> Iterator[str]:

@@ -32,7 +32,6 @@ from vssl.metrics.swap import SwapDelta
 from vssl.records.schema import NO_POLICY
 from vssl.records.summary import PAIR, conditions_of
 from vssl.reporting.collection import ReportRun
-from vssl.reporting.published import Definition
 from vssl.reporting.tables.model import Column
 from vssl.types import NATURAL, POSITIVE, SoundingObject, SoundingObjects
 
@@ -58,7 +57,7 @@ def metric_column(
     sounding: Sequence[SoundingObject] = (),
     **more: Any,
 ) -> Column:
-    """A column whose header is the metric's label, or `name`, and then `detail`.
+    """A column whose header is the metric's label, or `name`, and `detail` behind it or on top.
 
     `sounding` are the objects that sound under the condition, or under both of a pair, where the
     direction depends on them.
@@ -68,7 +67,7 @@ def metric_column(
     higher = bool(metric.higher_is_better)
     if sounding and issubclass(metric, MeanMetric):
         higher = metric.is_higher_better(*sounding)
-    options = {"higher_is_better": higher, "bottom": name, **more}
+    options = {"higher_is_better": higher, "top": detail, "bottom": name, **more}
     return Column(
         (first, second), metric.name, condition, policy, unit=metric.unit, chance=metric.chance,
         **options,
@@ -89,16 +88,15 @@ def other_columns(summary: pd.DataFrame, policies: Sequence[str] = ()) -> list[C
     keys = ["metric", "condition", *(["threshold_policy"] if policies else [])]
     found = []
     for row in rows.drop_duplicates(keys).to_dict("records"):
-        kind = known.get(row["metric"])
-        label = kind.label if kind else row["metric"].replace("_", " ")
-        if kind and kind.unit != "%":
+        kind = known.get(row["metric"], ReportedMetric)
+        label = kind.label or row["metric"].replace("_", " ")
+        if kind.unit != "%":
             label += f" ({kind.unit})"
         found.append(
             Column(
                 (label, row["condition"]), row["metric"], row["condition"],
                 row["threshold_policy"] if policies else "", bool(row["higher_is_better"]),
-                top=label, bottom=row["condition"], unit=kind.unit if kind else "%",
-                chance=kind.chance if kind else None,
+                top=label, bottom=row["condition"], unit=kind.unit, chance=kind.chance,
             )
         )  # fmt: skip
     return found
@@ -129,7 +127,7 @@ def paper_columns(policy: str, negatives: Sequence[str] = NEGATIVE_TYPES) -> lis
     return [
         *(metric_column(m, POSITIVE, policy, top="positives") for m in (ConsensusIoU, AUC)),
         *(
-            metric_column(metric, c, policy, c, top=c, bottom=bottom)
+            metric_column(metric, c, policy, c, bottom=bottom)
             for c in negatives
             for metric, bottom in ((ImageArea, "pIA"), (AUCN, "AUC_N"), (FalseAlarmRate, "FA"))
         ),
@@ -140,7 +138,7 @@ def paper_columns(policy: str, negatives: Sequence[str] = NEGATIVE_TYPES) -> lis
 def field_columns() -> list[Column]:
     """The field's numbers: positives only, thresholds by half of the image or the object's size."""
     return [
-        metric_column(metric, POSITIVE, policy, policy, top=policy)
+        metric_column(metric, POSITIVE, policy, policy)
         for policy in ("half_image", "object_area")
         for metric in (SuccessRate, AUC)
     ]
@@ -158,7 +156,7 @@ SEPARATION_COLUMNS = (
 def separation_columns(negatives: Sequence[str] = NEGATIVE_TYPES) -> list[Column]:
     """Whether the largest value of a map tells a positive from a negative."""
     return [
-        metric_column(metric, condition, NO_POLICY, detail, top=detail)
+        metric_column(metric, condition, NO_POLICY, detail)
         for condition in (*negatives, ALL_NEGATIVES)
         for detail in ["all three" if condition == ALL_NEGATIVES else condition]
         for metric in (AUROC, FPR95, Overlap)
@@ -180,14 +178,15 @@ def equal_rate_columns(policies: Sequence[str], negatives: Sequence[str]) -> lis
         column
         for policy in policies
         for column in (
-            metric_column(ConsensusIoU, POSITIVE, policy, policy, top=policy),
+            metric_column(ConsensusIoU, POSITIVE, policy, policy),
             *(
-                metric_column(FalseAlarmRate, c, policy, f"{c} {policy}", top=policy,
-                              bottom=f"FA {c}")
+                metric_column(
+                    FalseAlarmRate, c, policy, f"{c} {policy}", top=policy, bottom=f"FA {c}"
+                )
                 for c in negatives
             ),
         )
-    ]  # fmt: skip
+    ]
 
 
 def avsbench_columns(policy: str, negatives: Sequence[str]) -> list[Column]:
@@ -196,12 +195,9 @@ def avsbench_columns(policy: str, negatives: Sequence[str]) -> list[Column]:
     for c in (POSITIVE, *negatives):
         top, own = "own sound" if c == POSITIVE else c, c == POSITIVE
         for metric, bottom in ((AVSMeanIoU, "mIoU"), (AVSF, "F")):
-            found.append(
-                metric_column(
-                    metric, c, NO_POLICY if metric is AVSF else policy, c, top=top, bottom=bottom,
-                    higher_is_better=own,
-                )
-            )  # fmt: skip
+            at = NO_POLICY if metric is AVSF else policy
+            options: Any = {"top": top, "bottom": bottom, "higher_is_better": own}
+            found.append(metric_column(metric, c, at, c, **options))
         if not own:
             found.append(metric_column(AVSFalsePositiveRate, c, policy, c, top=top, bottom="FPR"))
     for c in _together(negatives):
@@ -225,14 +221,13 @@ def subset_columns(
     F_LOC is of the paper's three negatives, or of each where a run lacks one.
     """
     found = []
-    for kind, name in subsets:
-        short = subset_name(kind, name)
-        options: dict[str, Any] = {"top": short, "subset": (kind, name)}
-        found.append(metric_column(ConsensusIoU, POSITIVE, policy, short, **options))
+    for key in subsets:
+        short = subset_name(*key)
+        found.append(metric_column(ConsensusIoU, POSITIVE, policy, short, subset=key))
         for c in _together(negatives):
             behind = "" if c == ALL_NEGATIVES else f" {c}"
-            bottom = f"{FLoc.label}{behind}"
-            found.append(metric_column(FLoc, c, policy, short + behind, bottom=bottom, **options))
+            options: Any = {"top": short, "bottom": f"{FLoc.label}{behind}", "subset": key}
+            found.append(metric_column(FLoc, c, policy, short + behind, **options))
     return found
 
 
@@ -282,20 +277,18 @@ def altered_columns(sounding: SoundingObjects, policy: str = "") -> list[Column]
     altered = sounding.besides_positive(SoundingObject.OWN)
     found = [metric_column(m, POSITIVE, policy, top="own sound") for m in (ConsensusIoU, AUC)]
     for c in altered:
-        found += [metric_column(m, c, policy, c, top=c) for m in (ConsensusIoU, AUC)]
+        found += [metric_column(m, c, policy, c) for m in (ConsensusIoU, AUC)]
         pair, detail = f"{POSITIVE}{PAIR}{c}", f"own, {c}"
         found.append(metric_column(Agreement, pair, policy, detail, top=c, sounding=[_OWN]))
     return found if altered else []
 
 
-def published_columns(places: Iterable[Definition]) -> list[Column]:
-    """Our numbers beside published figures, each once."""
+def published_columns(places: Iterable[tuple[str, ...]]) -> list[Column]:
+    """Our numbers beside published figures: a metric, a condition and a policy, each once."""
     kinds = metric_classes()
     return [
-        metric_column(
-            kinds[d.metric], d.condition, d.policy, f"{d.condition}, {d.policy}", top=d.policy
-        )
-        for d in dict.fromkeys(places)
+        metric_column(kinds[metric], condition, policy, f"{condition}, {policy}", top=policy)
+        for metric, condition, policy in dict.fromkeys(places)
     ]
 
 

@@ -39,7 +39,7 @@ from vssl.reporting.tables.model import (
     defined,
     points,
     text_columns,
-    text_row,
+    text_table,
 )
 from vssl.reporting.tables.render import markdown_table
 
@@ -69,8 +69,6 @@ COMPARISON = pa.schema(
 """Columns of `comparison.parquet` and `comparison.csv`; see `records.compare.compare_runs`."""
 
 _WORDS = ("run", "metric", "condition", "threshold", "family", "verdict")
-_HEADERS = (*_WORDS[1:4], "reference", "run's", "difference", "95 % interval", "p", "p (Holm)",
-            "images", "family", "verdict")  # fmt: skip
 
 
 def comparison_facts(
@@ -126,17 +124,12 @@ def comparison_table(rows: pd.DataFrame, facts: ComparisonFacts) -> Table:
     first, *others = (run["label"] for run in facts["runs"])
     maps = {"av": "", "ogl": ", object-guided maps"}[facts["map_variant"]]
     against = f"{', '.join(dict.fromkeys(others))} against {first}"
-    return Table(
-        f"{against} on {_each_once('dataset', facts)}{maps}",
-        text_columns(*_HEADERS, text=_WORDS),
-        tuple(
-            text_row(labels[row["run"]], *(_difference_texts(row)[name] for name in _HEADERS))
-            for row in rows.to_dict("records")
-        ),
-        *comparison_caption(rows, facts),
-        label="run",
-        warnings=tuple(_warnings(rows, facts)),
-    )
+    title = f"{against} on {_each_once('dataset', facts)}{maps}"
+    records = rows.to_dict("records")
+    lines = [{"run": labels[row["run"]], **_difference_texts(row)} for row in records]
+    caption, details = comparison_caption(rows, facts)
+    below = {"caption": caption, "details": details, "warnings": tuple(_warnings(rows, facts))}
+    return text_table(title, lines, text=_WORDS, **below)
 
 
 def latex_comparison(rows: pd.DataFrame, facts: ComparisonFacts) -> str:

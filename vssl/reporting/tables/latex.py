@@ -10,24 +10,25 @@ from collections.abc import Iterator, Sequence
 from vssl.reporting.tables.model import MISSING, Cell, Column, Row, Table
 from vssl.reporting.tables.render import grouped
 
-_ESCAPES = {
-    "\\": r"\textbackslash{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "–": "--",
-    "\N{MINUS SIGN}": "$-$",
-    "×": r"$\times$",
-    "≥": r"$\geq$",
-    "≤": r"$\leq$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "∞": r"$\infty$",
-}
-_SUBSCRIPT = re.compile("(AUC_N|F_LOC|F_AUC)")
+_ESCAPES = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "–": "--",
+        "\N{MINUS SIGN}": "$-$",
+        "×": r"$\times$",
+        "≥": r"$\geq$",
+        "≤": r"$\leq$",
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+        "∞": r"$\infty$",
+    }
+)
 _PAGES = (345, 505)  # points of a text's width: article's, and a two-column IEEE or ICASSP page's
 _TALLEST = 380  # points of a float besides its caption
 _LABEL_SHARE = 0.35  # of a text's width, at most, for the rows' names
@@ -48,13 +49,15 @@ _EMS = {
 def escape(text: str) -> str:
     r"""A text as LaTeX prints it; AUC_N, F_LOC and F_AUC get their subscript.
 
-    >>> print(escape("rcgrad_raw: 95 % of F_LOC"))
-    rcgrad\_raw: 95 \% of F$_{\mathrm{LOC}}$
+    >>> print(escape("rcgrad_raw & 95 % – F_LOC, AUC_N"))
+    rcgrad\_raw \& 95 \% -- F$_{\mathrm{LOC}}$, AUC$_{\mathrm{N}}$
+    >>> print(escape(r"$1 #2 {x} \^<"))
+    \$1 \#2 \{x\} \textbackslash{}\textasciicircum{}\textless{}
     """
-    plain, names = _SUBSCRIPT.split(text)[::2], _SUBSCRIPT.findall(text)
-    parts = ["".join(_ESCAPES.get(sign, sign) for sign in part) for part in plain]
-    below = [f"{letter}$_{{\\mathrm{{{rest}}}}}$" for letter, rest in (n.split("_") for n in names)]
-    return "".join(itertools.chain.from_iterable(itertools.zip_longest(parts, below, fillvalue="")))
+    escaped = text.translate(_ESCAPES)
+    for name, below in (("AUC", "N"), ("F", "LOC"), ("F", "AUC")):
+        escaped = escaped.replace(rf"{name}\_{below}", rf"{name}$_{{\mathrm{{{below}}}}}$")
+    return escaped
 
 
 def latex_tables(
@@ -102,7 +105,7 @@ def _floats(table: Table, label: str, page: float, *, intervals: bool) -> list[s
         rf"  \label{{{name}}}",
     ]
     left = _TALLEST
-    parts = list(_parts(table, page - names, intervals=intervals))
+    parts = _parts(table, page - names, intervals=intervals)
     for start, (part, space) in itertools.product(range(0, len(table.rows), most), parts):
         rows = table.rows[start : start + most]
         height = _ABOVE + row_height * len(rows)
@@ -144,14 +147,13 @@ def _tabular(
     yield r"\end{tabular}"
 
 
-def _parts(table: Table, room: float, *, intervals: bool) -> Iterator[tuple[list[int], float]]:
+def _parts(table: Table, room: float, *, intervals: bool) -> list[tuple[list[int], float]]:
     """Neighbouring columns that fit in so many points, and the space on both sides of each.
 
     Columns below one heading stay together if they fit.
     """
     least = _LEAST_OF_WORDS if any(column.text for column in table.columns) else _LEAST
-    part: list[int] = []
-    left = room
+    parts: list[tuple[list[int], float]] = [([], room)]
     for top, same in itertools.groupby(
         range(len(table.columns)), key=lambda at: table.columns[at].top
     ):
@@ -159,11 +161,13 @@ def _parts(table: Table, room: float, *, intervals: bool) -> Iterator[tuple[list
         widest = max(sum(widths.values()), _width(top) + 8)
         pieces = [([*widths], widest)] if widest <= room else [([a], w) for a, w in widths.items()]
         for piece, width in pieces:
+            part, left = parts[-1]
             if part and width > left:
-                yield part, max(least, min(_MOST, least + left / (2 * len(part) + 1)))
-                part, left = [], room
-            part, left = part + piece, left - width
-    yield part, max(least, min(_MOST, least + left / (2 * len(part) + 1)))
+                parts.append((piece, room - width))
+            else:
+                parts[-1] = part + piece, left - width
+    spaces = (least + left / (2 * len(part) + 1) for part, left in parts)
+    return [(part, max(least, min(_MOST, s))) for (part, _), s in zip(parts, spaces, strict=True)]
 
 
 def _column_width(table: Table, at: int, intervals: bool) -> float:

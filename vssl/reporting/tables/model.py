@@ -22,7 +22,6 @@ MISSING = "n/a"  # a number that is undefined
 GAP = "–"  # a missing number
 BASELINES_GROUP = "baselines"  # of rows that compete with nobody
 
-_SUMMARY_COLUMNS = ("condition", "metric", "threshold_policy", "value", "ci_low", "ci_high")
 _CALIBRATION_RUN = r", run [0-9a-f]+(?=\)$)"  # of a calibration, in the source of a threshold
 
 
@@ -87,34 +86,23 @@ class Cell:
     below: str = ""  # shown below such a text
     rank: int | None = None  # 1 for the best of its column among models, 2 for the second
     competes: bool = True  # not where the model marks nothing, or no knowledge does as well
-    n: int | None = None  # samples
-    n_undefined: int = 0  # rows left out of the mean
-    std: float | None = None  # over draws; None for a single draw
-    draws: int | None = None
-    threshold: float | None = None  # None where every map has its own, or none is involved
-    threshold_source: str = ""  # data that it was learnt from
-    run: str = ""  # folder of the run, absolute
-    published: float | None = None  # the published figure; None for none or several
-    source: str = ""  # of the published figure
-    training_set: str = ""  # of its model
-    tier: str = ""  # of its source: A an official README or code, B a maintainer's reply
-    margin: float | None = None  # how far a reproduction of it may be off
-    within: bool | None = None  # whether this one is; None where that is not judged
     unit: str = "%"  # the column's
+    number: Mapping[Any, Any] = field(default_factory=dict)  # what its row in the summary defines
+    figure: Mapping[Any, Any] = field(default_factory=dict)
+    """The published figure, a row of `published.beside_published`; empty for none or several."""
 
     @property
-    def difference(self) -> float | None:
-        """Ours minus the published."""
-        if self.value is None or self.published is None:
-            return None
-        return self.value - self.published
+    def threshold(self) -> float | None:
+        """The number's threshold; None where every map has its own, or none is involved."""
+        threshold: float | None = self.number.get("threshold")
+        return threshold
 
     @property
     def shown(self) -> str:
         """The text, or the number."""
-        return self.number(self.value) if self.text is None else self.text
+        return self.in_unit(self.value) if self.text is None else self.text
 
-    def number(self, value: float | None) -> str:
+    def in_unit(self, value: float | None) -> str:
         """A value in the cell's unit: a fraction in percent, another with four digits."""
         if self.unit == "%" or value is None:
             return percent(value)
@@ -125,14 +113,14 @@ class Cell:
         """The 95 % interval, or the text below; empty without either."""
         if self.low is None or self.high is None:
             return self.below
-        return f"{self.number(self.low)}–{self.number(self.high)}"
+        return f"{self.in_unit(self.low)}–{self.in_unit(self.high)}"
 
     @property
     def beside_published(self) -> str:
         """The published figure and the difference in points; empty without a figure."""
-        if self.published is None or self.difference is None:
+        if self.value is None or not self.figure:
             return ""
-        return f"{100 * self.published:.2f}, {points(self.difference)}"
+        return f"{100 * self.figure['published']:.2f}, {points(self.figure['difference'])}"
 
 
 @dataclass(frozen=True)
@@ -206,6 +194,29 @@ def text_row(label: str, *texts: str) -> Row:
     return Row(label, tuple(Cell(text=text) for text in texts))
 
 
+def text_table(
+    title: str, lines: Sequence[Mapping[str, str]], *, text: Sequence[str] = (), **more: Any
+) -> Table:
+    """A table of texts: each row's by header, its name first; some columns hold words."""
+    label, *headers = lines[0]
+    rows = tuple(text_row(*line.values()) for line in lines)
+    return Table(title, text_columns(*headers, text=text), rows, label=label, **more)
+
+
+def run_name(row: pd.Series) -> str:
+    """A run's model, test set and map variant, from a row of its numbers."""
+    guided = ", object-guided maps" if row["map_variant"] == "ogl" else ""
+    return f"{row['model']} on {row['dataset']}{guided}"
+
+
+def run_title(row: pd.Series) -> str:
+    """A run's name, how much of which test it saw, and its folder."""
+    return (
+        f"{run_name(row)}, protocol {row['protocol']}, N = {row['n']}"
+        f" (coverage {coverage_text([row['coverage']])}), seed {row['seed']} ({row['run']})"
+    )
+
+
 def as_shown(value: float) -> float:
     """A fraction as the percentage that people read, with one decimal; what rounds to 0 is 0."""
     return round(100 * value, 1) + 0.0
@@ -277,7 +288,7 @@ def summary_table(
 
     Columns without numbers are left out.
     """
-    columns, order = used_columns(summary, columns), list(conditions_of(summary))
+    columns = used_columns(summary, columns)
     # rows behind the table, for its caption: of its metrics, and of the conditions it names
     behind = summary["metric"].isin([column.metric for column in columns])
     named = [column.condition for column in columns]
@@ -285,17 +296,15 @@ def summary_table(
         single = [part for name in named for part in name.split(PAIR)]
         behind &= summary["condition"].isin([*named, *single])
     summary = summary[behind]
-    # of many columns, picking rows is slow
-    shown = summary[list(dict.fromkeys([label, *_SUMMARY_COLUMNS]))]
     rows = []
-    for name, group in shown.groupby(label, sort=False) if columns else ():
+    for name, group in summary.groupby(label, sort=False) if columns else ():
         found = {column: one_row(group[column.chosen(group)]) for column in columns}
         cells = (
             Cell(text="") if number is None else number_cell(number, unit=column.unit)
             for column, number in found.items()
         )
         rows.append(Row(str(name), tuple(cells)))
-    below, details = caption(summary, order=order) if columns else ("", ())
+    below, details = caption(summary) if columns else ("", ())
     return Table(title, tuple(columns), tuple(rows), below, details, label=label)
 
 
@@ -342,16 +351,14 @@ def _each_once(values: pd.Series) -> str:
     return ", ".join(str(value) for value in pd.unique(values))
 
 
-def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
+def caption(summary: pd.DataFrame) -> tuple[str, tuple[str, ...]]:
     """Say what the rows of a table rest on: a sentence, and details with one sentence each.
 
     The first has N, coverage, seed and interval; the others data, protocol, draws and thresholds.
-    `order` is that of the audio conditions; the default is their order in the rows.
     """
     data, protocol = _each_once(summary["dataset"]), _each_once(summary["protocol"])
     draws = summary.groupby("condition")["draws"].max()
     conditions = conditions_of(summary).besides_positive(*SoundingObject)
-    conditions = [c for c in order if c in conditions] or conditions
     per_type = ", ".join(f"{condition} x {draws[condition]}" for condition in conditions)
     sources = fitted_sources(summary)
     undefined = int(summary["n_undefined"].max())

@@ -17,24 +17,10 @@ from vssl.core.hashing import hash_text
 from vssl.core.negatives import NEGATIVE_TYPES
 from vssl.records.schema import NO_POLICY
 from vssl.reporting.collection import Collection, Group, ReportRun
-from vssl.reporting.published import Definition, beside_published, read_published
+from vssl.reporting.published import beside_published, read_published
 from vssl.reporting.run_labels import paper_place
+from vssl.reporting.tables import columns
 from vssl.reporting.tables.captions import absences, caption_of, marks_nothing, why_missing
-from vssl.reporting.tables.columns import (
-    CLASSES,
-    altered_columns,
-    avsbench_columns,
-    detection_columns,
-    equal_rate_columns,
-    field_columns,
-    listening_columns,
-    other_columns,
-    paper_columns,
-    published_columns,
-    separation_columns,
-    subset_columns,
-    subsets_by_kind,
-)
 from vssl.reporting.tables.latex import latex_tables
 from vssl.reporting.tables.model import (
     BASELINES_GROUP,
@@ -43,7 +29,6 @@ from vssl.reporting.tables.model import (
     Row,
     Table,
     as_shown,
-    defined,
     number_cell,
 )
 from vssl.reporting.tables.render import markdown_table
@@ -56,10 +41,8 @@ EQUAL_RATES = ("false_alarm_1", "false_alarm_5", "false_alarm_10")
 
 _ASKED = ("paper", "field", "separation")  # the first details say why one of these lacks
 _FEW_CLASSES = 12  # more have no table; subsets.parquet has them all
-_OF_FIGURE = ("published", "source", "training_set", "tier", "margin", "within")
 _PLACE = ("metric", "condition", "threshold_policy", "map_variant")
 _WHOLE = ("n", "n_undefined", "draws", "seed", "rank")
-_OF_CELL = {"ci_low": "low", "ci_high": "high", "std_over_draws": "std"}
 _CSV = (
     *("table", "run_label", "model", "map_variant", "baseline", "dataset", "protocol"),
     *("threshold_policy", "threshold", "threshold_source", "condition", "metric"),
@@ -125,12 +108,11 @@ def _long_form(group: Group, tables: Sequence[Table], output: Path) -> pd.DataFr
             for column, cell in zip(table.columns, row.cells, strict=True):
                 if cell is None and row.note:
                     continue
-                known = {} if cell is None else vars(cell) | {"difference": cell.difference}
                 gap = row.reason
                 if cell is None and not gap:
                     gap = why_missing(runs[row.label], column)
-                line = {name: known.get(_OF_CELL.get(name, name)) for name in _CSV}
-                lines.append(line | facts | {
+                known = {} if cell is None else {**cell.number, **cell.figure, "rank": cell.rank}
+                lines.append(known | facts | {
                     "table": "/".join(dict.fromkeys([table.name, *(column.subset or ())])),
                     "run_label": row.label, "map_variant": row.variant,
                     "baseline": row.baseline, "dataset": group.dataset, "protocol": group.protocol,
@@ -161,10 +143,10 @@ def build_tables(
     recorded = [name for name in own if name != NATURAL]
     everything = [(run, variant) for run in group.runs for variant in run.variants]
     joined = pd.concat([run.summary for run in group.runs])
-    scored = set(joined["threshold_policy"])
-    subsets = subsets_by_kind(group.runs)
-    if len(subsets[CLASSES]) > _FEW_CLASSES:
-        del subsets[CLASSES]
+    subsets = columns.subsets_by_kind(group.runs)
+    if len(subsets[columns.CLASSES]) > _FEW_CLASSES:
+        del subsets[columns.CLASSES]
+    places = (tuple(f[key] for key in _PLACE[:3]) for own in figures.values() for f in own)
     questions = {
         "paper": f"positives and negatives at one threshold ({policy})",
         "field": "as the field tests, positives only",
@@ -180,30 +162,24 @@ def build_tables(
         "published": "beside published figures",
         "other": f"other metrics ({policy})",
     }
-    columns = {
-        "paper": paper_columns(policy, negatives),
-        "field": field_columns(),
-        "equal_rates": equal_rate_columns(
-            [name for name in EQUAL_RATES if name in scored], negatives
-        ),
-        "separation": separation_columns(negatives),
-        "detection": detection_columns(policy, negatives),
-        "listening": listening_columns(sounding, policy),
-        "altered": altered_columns(sounding, policy),
-        "avsbench": avsbench_columns(policy, recorded),
-        **{kind: subset_columns(keys, policy, recorded) for kind, keys in subsets.items()},
-        "published": published_columns(
-            Definition(f["metric"], f["condition"], f["threshold_policy"])
-            for own in figures.values()
-            for f in own
-        ),
-        "other": other_columns(joined, policies=[policy, NO_POLICY]),
+    layouts = {
+        "paper": columns.paper_columns(policy, negatives),
+        "field": columns.field_columns(),
+        "equal_rates": columns.equal_rate_columns(EQUAL_RATES, negatives),
+        "separation": columns.separation_columns(negatives),
+        "detection": columns.detection_columns(policy, negatives),
+        "listening": columns.listening_columns(sounding, policy),
+        "altered": columns.altered_columns(sounding, policy),
+        "avsbench": columns.avsbench_columns(policy, recorded),
+        **{kind: columns.subset_columns(keys, policy, recorded) for kind, keys in subsets.items()},
+        "published": columns.published_columns(places),
+        "other": columns.other_columns(joined, policies=[policy, NO_POLICY]),
     }
-    placed = {column.place for column in columns["avsbench"]}
-    columns["other"] = [column for column in columns["other"] if column.place not in placed]
+    placed = {column.place for column in layouts["avsbench"]}
+    layouts["other"] = [column for column in layouts["other"] if column.place not in placed]
     tables: list[Table] = []
     left_out: list[str] = []
-    for name, wanted in columns.items():
+    for name, wanted in layouts.items():
         absent = [
             column
             for column in wanted
@@ -242,7 +218,7 @@ def _published_rows(
             notes[figure["map_variant"], note].append(figure)
         for (variant, note), own in notes.items():
             cells = [_report_cell(run, column, variant, own) for column in columns]
-            known = [cell if cell and cell.source else None for cell in cells]
+            known = [cell if cell and cell.figure else None for cell in cells]
             yield replace(_report_row(run, variant, known), note=note, group="")
 
 
@@ -272,20 +248,13 @@ def _report_cell(
     place = (*column.place, variant)
     figures = [] if column.subset else figures  # published are numbers of whole test sets
     figures = [figure for figure in figures if place == tuple(figure[key] for key in _PLACE)]
-    # of several, none is more this checkpoint's than another
-    figure = figures[0] if len(figures) == 1 else {}
     cell = number_cell(number, unit=column.unit)
     return replace(
         cell,
         competes=_competes(run, column, variant, cell.value),
-        n=int(number["n"]),
-        n_undefined=int(number["n_undefined"]),
-        std=defined(number["std_over_draws"]),
-        draws=int(number["draws"]),
-        threshold=defined(number["threshold"]),
-        threshold_source=str(number["threshold_source"]),
-        run=str(run.folder),
-        **{key: figure[key] for key in _OF_FIGURE if figure},
+        number=number.dropna().to_dict(),
+        # of several, none is more this checkpoint's than another
+        figure=figures[0] if len(figures) == 1 else {},
     )
 
 
@@ -312,9 +281,7 @@ def _with_missing_models(
         for name in expected
         if name not in present
     ]
-    models = [*(row for row in rows if not row.baseline), *gaps]
-    models.sort(key=lambda row: paper_place(str(row.facts["model"])))
-    return [*models, *(row for row in rows if row.baseline)]
+    return sorted([*rows, *gaps], key=lambda row: (row.baseline, paper_place(row.facts["model"])))
 
 
 def ranked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:

@@ -15,7 +15,7 @@ from vssl.metrics.ciou import ConsensusIoU, SuccessRate
 from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.pia import ImageArea
 from vssl.reporting.tables.columns import metric_column
-from vssl.reporting.tables.model import Cell, Column, Row, Table, percent, points
+from vssl.reporting.tables.model import Cell, Column, Row, Table, percent, points, run_name
 from vssl.reporting.tables.render import write_shown
 from vssl.types import POSITIVE
 
@@ -66,7 +66,6 @@ def _effects_table(effects: pd.DataFrame) -> Table:
         Row(str(departure), tuple(_effect_cell(group, column) for column in columns))
         for departure, group in effects.groupby("departure", sort=False)
     )
-    guided = ", object-guided maps" if first["map_variant"] == "ogl" else ""
     thresholds = effects.groupby("departure", sort=False)["threshold"].first().dropna()
     if policy == HEADLINE:
         rule = "headline CIoU (share of cIoU >= 0.5) and AUC at half_image"
@@ -79,8 +78,7 @@ def _effects_table(effects: pd.DataFrame) -> Table:
         low, high = thresholds.min(), thresholds.max()
         several = f"{low:.4f} to {high:.4f}, learnt from each run"
         rule = f"threshold {policy} ({f'{low:.4f}' if low == high else several})"
-    title = f"{first['model']} on {first['dataset']}{guided}, {rule}"
-    return Table(title, columns, rows, label="departure")
+    return Table(f"{run_name(first)}, {rule}", columns, rows, label="departure")
 
 
 def _effect_cell(effects: pd.DataFrame, column: Column) -> Cell:

@@ -1,4 +1,4 @@
-"""The threshold study as tables."""
+"""The threshold study, and the price of choosing a threshold on the test set, as tables."""
 
 from __future__ import annotations
 
@@ -6,16 +6,29 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from vssl.analysis.price import PRICED, QUALITY
 from vssl.analysis.threshold_study import BEST, ThresholdStudy
 from vssl.metrics.ciou import ConsensusIoU, SuccessRate
 from vssl.metrics.false_alarm import FalseAlarmRate
 from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.pia import ImageArea
 from vssl.reporting.tables.columns import metric_column
-from vssl.reporting.tables.model import Cell, Row, Table, defined, number_cell, text_columns
+from vssl.reporting.tables.model import (
+    Cell,
+    Row,
+    Table,
+    defined,
+    number_cell,
+    points,
+    run_name,
+    run_title,
+    text_columns,
+)
 from vssl.reporting.tables.render import write_shown
+from vssl.types import POSITIVE
 
 _METRICS = (FLoc, ConsensusIoU, SuccessRate, FalseAlarmRate, ImageArea, FAuc)
 _HEADERS = {m.name: " ".join(metric_column(m).lines).replace("  ", " ") for m in _METRICS}
@@ -29,25 +42,29 @@ NOTE = (
     " (in-sample), so that its false alarms and F_LOC are better than on new sounds; percentages"
     " with 95 % bootstrap intervals over images, thresholds learnt anew in every resample"
 )
+_PRICE_NOTE = (
+    "price: the rule chosen on the test set minus this row, in points; chosen on half of the"
+    " images: every image is scored with the threshold that the other half gave, in each of"
+    " {resamples} random divisions, and the interval of its price is over these; other intervals"
+    " are over images, with thresholds chosen or learnt anew in every resample"
+)
+_BY_CLASS = "IoU by class: of the pixels of all samples of a class together, mean over classes"
 
 
 def write_study(study: ThresholdStudy, output: Path, *, resamples: int) -> None:
     """Print the study's tables; write curves and thresholds as parquet and csv, tables as .md."""
-    shown = list(_tables(study.thresholds)), f"{NOTE} ({resamples} resamples)"
+    shown = list(_study_tables(study.thresholds)), f"{NOTE} ({resamples} resamples)"
     frames = {"curves": study.curves, "thresholds": study.thresholds}
     write_shown([shown], output, "thresholds", frames)
 
 
-def _tables(thresholds: pd.DataFrame) -> Iterator[Table]:
+def _study_tables(thresholds: pd.DataFrame) -> Iterator[Table]:
     """A table for every run and map variant, then one for all together."""
     names = {}
-    for (run, variant), rows in thresholds.groupby(["run", "map_variant"], sort=False):
-        first = rows.iloc[0]
-        guided = ", object-guided maps" if variant == "ogl" else ""
-        names[run, variant] = f"{first['model']} on {first['dataset']}{guided}"
+    for key, rows in thresholds.groupby(["run", "map_variant"], sort=False):
+        names[key] = run_name(rows.iloc[0])
         yield Table(
-            f"{names[run, variant]}, protocol {first['protocol']}, N = {first['n']}"
-            f" (coverage {100 * first['coverage']:.4g} %), seed {first['seed']} ({run})",
+            run_title(rows.iloc[0]),
             text_columns("fit on", "threshold", *_STUDY_NUMBERS.values(), text=("fit on",)),
             tuple(
                 _study_row(row, [], _STUDY_NUMBERS, ("f_loc", "regret"))
@@ -87,3 +104,51 @@ def _study_row(
         for name in names
     ]
     return Row(row["threshold_policy"], tuple(cells))
+
+
+def write_price(rows: pd.DataFrame, output: Path, *, resamples: int) -> None:
+    """Print the table of each run and rule; write price.parquet, .csv (fractions) and .md."""
+    note = _PRICE_NOTE.format(resamples=resamples)
+    if rows[QUALITY].notna().any() and rows["threshold_source"].str.endswith("by class").any():
+        note = f"{note}; {_BY_CLASS}"
+    write_shown([(list(_price_tables(rows)), note)], output, "price", {"price": rows})
+
+
+def _price_tables(rows: pd.DataFrame) -> Iterator[Table]:
+    """A table for every run, map variant and rule."""
+    keys = ["run", "map_variant", "priced"]
+    for (_, _, priced), group in rows.groupby(keys, sort=False):
+        first = group.iloc[0]
+        by_class = first["threshold_source"].endswith("by class")
+        measures = {metric.name: metric_column(metric, POSITIVE).header for metric in PRICED}
+        measures |= {QUALITY: "IoU by class"} if by_class else {}
+        headers = [text for header in measures.values() for text in (header, "price")]
+        yield Table(
+            f"{priced}: {run_title(first)}",
+            text_columns("threshold", "from", *headers, text=("from",)),
+            tuple(_price_row(row, [*measures]) for row in group.to_dict("records")),
+            label="threshold policy",
+        )
+
+
+def _price_row(row: Mapping[Any, Any], measures: list[str]) -> Row:
+    value, low = row["threshold"], row.get("threshold_low", np.nan)
+    text = "" if np.isnan(value) else _threshold(value)
+    high = row.get("threshold_high", np.nan)
+    below = "" if np.isnan(low) else f"{_threshold(low)} to {_threshold(high)}"
+    cells = [Cell(text=text, below=below), Cell(text=row["threshold_source"])]
+    for name in measures:
+        if np.isnan(row.get(name, np.nan)):
+            cells += [Cell(text=""), Cell(text="")]
+            continue
+        cells.append(number_cell(row, name, f"{name}_ci_low", f"{name}_ci_high"))
+        price, *ends = (row[f"{name}_price{end}"] for end in ("", "_ci_low", "_ci_high"))
+        alone = price == ends[0] == ends[1] == 0
+        span = "" if alone else " to ".join(points(end) for end in ends)
+        cells.append(Cell(text="0" if alone else points(price), below=span))
+    return Row(row["threshold_policy"], tuple(cells))
+
+
+def _threshold(value: float) -> str:
+    """Four decimals, without a sign where they are 0."""
+    return f"{round(value, 4) + 0.0:.4f}"
