@@ -267,11 +267,15 @@ def _grid_samples(group: Group, samples: Sequence[str]) -> Iterator[GridSample]:
     read = {run.label: read_scenes(run.folder, chosen, variants=VARIANTS) for run in group.runs}
     for place in range(len(chosen)):
         scenes = {label: each[place] for label, each in read.items()}
-        try:
-            path = scenes[group.runs[0].label].image_path
-            yield GridSample(evaluation_image(path), "", scenes)
-        except ImageFileError as error:
-            yield GridSample(None, str(error), scenes)
+        missing = ""
+        for path in dict.fromkeys(scene.image_path for scene in scenes.values()):
+            try:
+                yield GridSample(evaluation_image(path), "", scenes)
+                break
+            except ImageFileError as error:  # runs of other machines have other paths
+                missing = missing or str(error)
+        else:
+            yield GridSample(None, missing, scenes)
 
 
 def by_run(texts: Iterable[tuple[str, str]]) -> str:
