@@ -76,13 +76,13 @@ METRICS = [
 
 
 @st.composite
-def pixels_and_grid(draw: st.DrawFn) -> tuple[Array, Array, Array, Array]:
-    """Maps, grid, cells and weights: many pixels on grid points, beside them, and outside."""
+def pixels_and_grid(draw: st.DrawFn) -> tuple[Array, Array, Array]:
+    """Maps, grid and weights: many pixels on grid points, beside them, and outside."""
     generator = np.random.default_rng(draw(st.integers(0, 2**20)))
     points = draw(st.sampled_from([1, 2, 3, 9, 65]))
     levels = {
         "drawn": generator.choice(np.linspace(-1, 1, 81), size=points),
-        # many thresholds to a cell
+        # many thresholds to a step
         "crowded": generator.choice(np.linspace(-1, 1, 81), size=points) ** 5,
         # thresholds where steps start, on either side by rounding
         "regular": np.linspace(*generator.uniform([-1, 0.1], [0, 1]), points),
@@ -94,20 +94,13 @@ def pixels_and_grid(draw: st.DrawFn) -> tuple[Array, Array, Array, Array]:
     shape = draw(st.sampled_from([(1, 1), (3, 17), (2, 200)]))
     maps = generator.choice(pool, size=shape).astype(np.float32)
     weights = generator.choice(np.array([0, 0.5, 1], np.float32), size=shape)
-    # by definition: thresholds below the start of each of C even steps
-    steps = draw(st.sampled_from([1, 5, 8, 4096]))
-    first, last = grid[0].astype(np.float64), grid[-1].astype(np.float64)
-    starts = np.linspace(first, last, steps + 1)[:-1]
-    cells = (grid[None] < starts[:, None]).sum(axis=1).astype(np.int64)
-    return maps, grid, cells, weights
+    return maps, grid, weights
 
 
 @given(pixels_and_grid(), st.booleans())
-def test_exceedance_equals_brute_force(
-    drawn: tuple[Array, Array, Array, Array], weighted: bool
-) -> None:
-    maps, grid, cells, weights = drawn
-    found = exceedance(maps, grid, cells, weights if weighted else weights[:0])
+def test_exceedance_equals_brute_force(drawn: tuple[Array, Array, Array], weighted: bool) -> None:
+    maps, grid, weights = drawn
+    found = exceedance(maps, grid, weights if weighted else weights[:0])
     expected = study.exceedance(maps, grid, weights if weighted else 0 * weights)
     for own, of_loop in zip(found, expected, strict=True):
         np.testing.assert_array_equal(own, of_loop)
