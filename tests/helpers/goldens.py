@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vssl.records.numbers import NEGATIVE_TYPES
+from vssl.core.negatives import NEGATIVE_TYPES
 
 Array = npt.NDArray[Any]
 UNIT_FILE = Path("golden", "dev", "metrics_unit.npz")

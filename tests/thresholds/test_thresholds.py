@@ -89,13 +89,6 @@ def test_only_the_oracle_looks_at_the_ground_truth() -> None:
     assert not torch.equal(oracle.threshold(maps, truth), oracle.threshold(maps, 1 - truth))
 
 
-NEGATIVES = {
-    "silence": [0.30, 0.31, 0.29],
-    "noise": [0.1, 0.92, 0.2, 0.95, 0.15, 0.12, 0.11],
-    "offscreen": [0.45, 0.5, 0.55, 0.6, 0.4],
-}
-
-
 def columns(negatives: dict[str, list[float]]) -> tuple[Any, Any]:
     maxima = [value for values in negatives.values() for value in values]
     names = [name for name, values in negatives.items() for _ in values]
@@ -151,13 +144,6 @@ def test_false_alarm_threshold_is_the_lowest_that_keeps_its_promise(
 def test_a_rate_is_a_fraction(rate: float) -> None:
     with pytest.raises((ValueError, UsageError), match="rate"):
         FalseAlarmThreshold(rate=rate, name="few")
-
-
-@pytest.mark.parametrize("statistic", ["mean", "third_quartile"])
-def test_nan_maxima_are_left_out(statistic: Statistic) -> None:
-    holes = {name: [*values, math.nan] for name, values in NEGATIVES.items()}
-    holes["music"] = [math.nan, math.nan]
-    assert fitted(statistic, 1.0, holes) == fitted(statistic, 1.0, NEGATIVES)
 
 
 @pytest.mark.parametrize("maxima", [[], [math.nan]])
