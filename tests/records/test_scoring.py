@@ -42,6 +42,7 @@ from vssl.records.score import AnyMetric, score_records
 from vssl.records.store import RecordsError, read_provenance
 from vssl.thresholds.base import EACH_MAP, FixedThreshold, ThresholdPolicy
 from vssl.thresholds.size_aware import HalfImage, ObjectArea
+from vssl.thresholds.universal import UniversalThreshold
 from vssl.types import POSITIVE, Sample
 
 Array = npt.NDArray[Any]
@@ -631,7 +632,9 @@ def test_a_set_without_other_objects_has_no_swap_test(tmp_path: Path) -> None:
 
 def test_a_single_image_has_numbers_but_no_intervals(tmp_path: Path) -> None:
     setting = Setting([Silence(), Noise(draws=2)], prior=SETTING["released"].prior)
-    scored = Scored(Made.write(tmp_path, setting, mixed_samples()[:1]), tmp_path)
+    learnt = UniversalThreshold(statistic="mean", name="universal_max")
+    made = Made.write(tmp_path, setting, mixed_samples()[:1])
+    scored = Scored(made, tmp_path, thresholds=[*policies(), learnt])
     for variant in scored.made.variants:
         column = scored.values(variant, "none", "map_maximum")[0]
         for condition in ("silence", "noise"):

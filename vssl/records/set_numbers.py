@@ -53,17 +53,17 @@ def set_numbers(
             and needed_columns(metric) <= {*scores.columns, *plain.columns}
         ):
             families.setdefault(metric.family, []).append(metric)
-    # a single image says nothing about the spread over images
-    weights = bootstrap.with_itself[: None if bootstrap.images > 1 else 1]
     by_part: dict[Part, list[Number]] = {part: [] for part in parts}
     for members in families.values():
         for condition, group in _groups(members[0], scores, parts[0], subset.rows).items():
             sets = _Sets(members, scores, plain, parts, group, subset.rows)
             places = dict.fromkeys(group, bootstrap.image[:, None])
-            values = sets.values(weights, places)
+            values = sets.values(bootstrap.with_itself, places)
             spreads = {} if sounds is None else sets.spreads(values, sounds)
             for member in members:
                 resampled = nanmean(values[member.name][:, 1:], axis=0)
+                if bootstrap.images < 2:  # from which the spread over images is not known
+                    resampled[:] = np.nan
                 dof, spread = bootstrap.dof(resampled), spreads.get(member.name)
                 for place, part in enumerate(parts):
                     drawn = values[member.name][:, 0, place]
@@ -74,7 +74,7 @@ def set_numbers(
                         per_draw=drawn,
                         at_threshold=np.ascontiguousarray(resampled[:, place]),
                         images=bootstrap.images,
-                        dof_images=float(dof[place]) if len(resampled) else None,
+                        dof_images=float(dof[place]),
                         sounds=spread and Spread(spread[0][:, place], spread[1]),
                         n=sets.n,
                         n_undefined=sets.n_undefined,
