@@ -78,17 +78,6 @@ def test_a_class_that_overrides_threshold_has_one_for_each_map() -> None:
     assert Other.source == ReleasedThreshold.__base__.source == "constant"
 
 
-def test_only_the_oracle_looks_at_the_ground_truth() -> None:
-    maps, truth = make_maps(4, 8, 8), make_truth(4, 8, 8)
-    universal = UniversalThreshold(statistic="mean", name="u")
-    universal.fit(np.array([0.4]), np.array(["noise"]))
-    for policy in (HalfImage(), FixedThreshold(), universal):
-        found = policy.threshold(maps, truth)
-        assert torch.equal(found, policy.threshold(maps, 1 - truth))
-    oracle = ObjectArea()
-    assert not torch.equal(oracle.threshold(maps, truth), oracle.threshold(maps, 1 - truth))
-
-
 def columns(negatives: dict[str, list[float]]) -> tuple[Any, Any]:
     maxima = [value for values in negatives.values() for value in values]
     names = [name for name, values in negatives.items() for _ in values]
@@ -119,11 +108,6 @@ def test_universal_thresholds_of_anything(
 ) -> None:
     expected = formulas.universal_threshold(*columns(negatives), statistic=statistic, factor=factor)
     assert fitted(statistic, factor, negatives) == pytest.approx(expected, abs=1e-12)
-
-
-def test_max10_is_stricter_where_maps_are_negative() -> None:
-    negative = {"silence": [-0.193]}
-    assert fitted("mean", 1.1, negative) == pytest.approx(-0.1737)
 
 
 @given(
