@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from vssl.core.arrays import Array, Counts, Index, Mask
@@ -159,16 +157,14 @@ class _Sets:
 
     def _one_draw(self, name: str, places: Index, draw: int) -> Values:
         """One draw of a condition, the first where there is only one."""
-
-        def at(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            return column[:, min(draw, column.shape[1] - 1)]
-
-        value = at(self.columns[name])
+        column = self.columns[name]
+        own = min(draw, column.shape[1] - 1)
+        value, place = column[:, own], places[:, min(draw, places.shape[1] - 1)]
         success = np.zeros((len(value), 1), bool)
         if self.success is not None and name == next(iter(self.columns)):
-            success = at(self.success)
+            success = self.success[:, own]
         kept = ~np.isnan(value)
-        return Values(value[kept], at(places)[kept], success[kept])
+        return Values(value[kept], place[kept], success[kept])
 
     def spreads(
         self, found: Mapping[str, Array], sounds: SharedSounds
