@@ -21,6 +21,7 @@ _BITS = np.uint64(1) << np.arange(_WORD, dtype=np.uint64)
 _SEARCHED = 128
 _SAMPLED = 128
 _GUESSES = 8
+_STEPS = 4096
 
 
 @compiled(fastmath={"contract"})
@@ -230,23 +231,13 @@ def mean_of_largest(maps: Floats, levels: Floats, k: int) -> Array:
     return result
 
 
-def search_starts(grid: Floats, steps: int = 4096) -> Index:
-    """Argument `cells` of `exceedance`, `[steps]`, for thresholds `[T]`."""
-    edges = np.linspace(np.float64(grid[0]), np.float64(grid[-1]), steps + 1)[:-1]
-    return np.searchsorted(grid.astype(np.float64), edges).astype(np.int64)
-
-
 @compiled
-def exceedance(
-    maps: Floats, grid: Floats, cells: Index, weights: Floats
-) -> tuple[Index, Array, Index]:
+def exceedance(maps: Floats, grid: Floats, weights: Floats) -> tuple[Index, Array, Index]:
     """How many pixels of each map exceed each of many thresholds, in one pass over the map.
 
     Args:
         maps: `[N, P]` without NaN.
         grid: `[T]` ascending thresholds.
-        cells: `[C]` for C even steps from the first threshold to the last: how many thresholds
-            lie below the step's start, so that the search starts close by.
         weights: `[N, P]` weight of each pixel, or `[0, P]` where none is asked for.
 
     Returns:
@@ -258,7 +249,14 @@ def exceedance(
     covered = np.zeros((count, points), np.float64)
     inside = np.zeros((count, points), np.int64)
     span = np.float64(grid[-1]) - np.float64(grid[0])
-    scale = cells.shape[0] / span if span > 0 else 0.0
+    scale = _STEPS / span if span > 0 else 0.0
+    # how many thresholds lie below each of many even steps, so that a search starts close by
+    starts = np.empty(_STEPS, np.int64)
+    k = 0
+    for step in range(_STEPS):
+        while k < points and np.float64(grid[k]) < np.float64(grid[0]) + step * span / _STEPS:
+            k += 1
+        starts[step] = k
     below = np.zeros(points + 1, np.int64)
     weight_below, inside_below = np.zeros(points + 1, np.float64), np.zeros(points + 1, np.int64)
     for n in range(count):
@@ -267,8 +265,8 @@ def exceedance(
         inside_below[:] = 0
         for p in range(maps.shape[1]):
             value = maps[n, p]
-            cell = int((np.float64(value) - np.float64(grid[0])) * scale)
-            k = cells[min(max(cell, 0), cells.shape[0] - 1)]
+            step = int((np.float64(value) - np.float64(grid[0])) * scale)
+            k = starts[min(max(step, 0), _STEPS - 1)]
             while k > 0 and grid[k - 1] >= value:
                 k -= 1
             while k < points and grid[k] < value:

@@ -46,7 +46,7 @@ from vssl.negatives.silence import Silence
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.files import SCORES_FILE
 from vssl.records.fit import fit_policies
-from vssl.records.numbers import Number
+from vssl.records.number import Number
 from vssl.records.refit import ResampledRun
 from vssl.records.score import score_records
 from vssl.records.store import read_provenance

@@ -1,4 +1,4 @@
-"""Metrics: per-sample functions and F scores against formulas, edge cases, properties."""
+"""Metrics: per-sample functions against formulas, edge cases, properties."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from tests.reference import formulas
 from tests.reference.inputs import make_maps, reference_column
 from vssl.metrics.auc import area_of_rejection, area_of_success
 from vssl.metrics.ciou import SuccessRate, consensus_iou
-from vssl.metrics.fscore import FAuc, FLoc
 from vssl.metrics.pia import image_area
 
 grid_points = st.sampled_from([float(point) for point in formulas.GRID])
@@ -101,27 +100,3 @@ def test_success_rate_at_exactly_one_half() -> None:
     found = SuccessRate.from_column(torch.tensor([below, 0.5, math.nan], dtype=torch.float64))
     assert found[:2].tolist() == [0.0, 1.0]
     assert found[2].isnan()
-
-
-@given(
-    positive=fractions,
-    negatives=st.dictionaries(
-        st.sampled_from(["silence", "noise", "offscreen"]), fractions, min_size=1
-    ),
-)
-def test_f_scores_equal_the_formulas(positive: float, negatives: dict[str, float]) -> None:
-    arrays = {name: np.array(value) for name, value in negatives.items()}
-    for metric, formula in ((FLoc, formulas.f_loc), (FAuc, formulas.f_auc)):
-        found = float(metric.combine(np.array(positive), arrays))
-        assert found == pytest.approx(formula(positive, negatives), abs=1e-12, nan_ok=True)
-
-
-def test_f_scores_combine_resamples_one_by_one() -> None:
-    generator = np.random.default_rng(0)
-    positive, silence, noise = generator.random((3, 7))
-    found = FLoc.combine(positive, {"silence": silence, "noise": noise})
-    expected = [
-        formulas.f_loc(p, {"silence": s, "noise": n})
-        for p, s, n in zip(positive, silence, noise, strict=True)
-    ]
-    np.testing.assert_allclose(found, expected, rtol=1e-12)

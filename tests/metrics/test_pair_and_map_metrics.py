@@ -1,4 +1,4 @@
-"""Metrics of pairs of masks, of maps and of images: by formula, as bits, in any batches.
+"""Metrics of masks, pairs of masks and maps: by hand, as bits and as tensors.
 
 What runs as bits and what runs on tensors is asked of every metric that the configuration lists.
 """
@@ -11,11 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.helpers.running import scoring_settings
-from tests.reference import formulas
 from tests.reference.inputs import reference_column
 from tests.test_tensor_kernels import OWN
 from vssl.config.build import build_metrics
@@ -23,16 +20,12 @@ from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.agreement import Agreement, mask_agreement
 from vssl.metrics.base import SampleMetric
 from vssl.metrics.detection import map_confidence
-from vssl.metrics.interactive import InteractiveAUC, InteractiveIoU
 from vssl.metrics.pointing import points_at_object
 from vssl.metrics.swap import SwapDelta
 
 CONFIGURED = [type(m) for m in build_metrics(scoring_settings("metrics=all"))]
 SAMPLE = {kind.column: kind for kind in CONFIGURED if issubclass(kind, SampleMetric)}
 """A metric for each column that masks give."""
-
-BY_IMAGE = [InteractiveIoU, InteractiveAUC]
-seeds = st.integers(0, 2**20)
 
 
 def named(kind: type[Any]) -> str:
@@ -178,34 +171,3 @@ class TestSwap:
             assert found == pytest.approx(expected, nan_ok=True)
             packed = PackedMasks.of(mask > 0), PackedTruth.of(own), PackedTruth.of(other)
             assert SwapDelta.measure_packed(*packed).item() == pytest.approx(found, nan_ok=True)
-
-
-class TestInteractive:
-    @pytest.mark.parametrize("kind", BY_IMAGE, ids=named)
-    @given(
-        seed=seeds,
-        images=st.integers(1, 6),
-        count=st.integers(1, 25),
-        holes=st.sampled_from([0.0, 0.3, 1.0]),
-    )
-    def test_an_image_counts_if_every_source_reaches_the_level(
-        self, kind: type[SampleMetric], seed: int, images: int, count: int, holes: float
-    ) -> None:
-        generator = np.random.default_rng(seed)
-        # grid points and what lies between; images numbered anyhow, met in any order
-        points = formulas.GRID[generator.integers(21, size=count)]
-        ciou = points * generator.choice([1, 0.99], size=count)
-        ciou[generator.random(count) < holes] = np.nan
-        names = generator.permutation(10 * images)[:images][generator.integers(images, size=count)]
-        metric: Any = kind()
-        metric.measure = lambda given, _: given
-        for some in (slice(4), slice(4, None)):
-            metric.update(
-                torch.from_numpy(ciou[some]), torch.empty(0), torch.from_numpy(names[some])
-            )
-        formula = {
-            InteractiveIoU: formulas.interactive_success,
-            InteractiveAUC: formulas.interactive_auc,
-        }[kind]
-        found = metric.compute().item()
-        assert found == pytest.approx(formula(ciou, names.tolist()), abs=1e-12, nan_ok=True)

@@ -135,19 +135,3 @@ def test_images_that_weigh_more_stand_for_repeated_rows(levels: int, kind: type[
                 value = values[row, policy if metric.by_threshold else 0]
                 wanted = expected[metric.name]
                 assert value == pytest.approx(wanted, abs=1e-12, nan_ok=True), metric.name
-
-
-def test_a_model_that_gives_everything_one_value() -> None:
-    each = Set(np.full(20, 0.3), np.arange(20) < 10, np.full(60, 0.3))
-    expected = {
-        "auroc": 0.5,
-        "ap": 0.25,
-        "fpr95": 1.0,
-        "overlap": 1.0,
-        "alignment": 0.3,
-        "separability": 0.0,
-        "detection_ap": 0.125,
-        "max_f1": 2 / 9,
-    }
-    found = {kind.name: each.metric(kind).compute().item() for kind in KINDS}
-    assert found == pytest.approx(expected, abs=1e-12)

@@ -161,14 +161,6 @@ def test_numbers_of_positives_leave_natural_negatives_out(
     assert area["n"] == len(HEARD)
 
 
-def test_a_mask_is_scored_as_plain_iou(made: Made) -> None:
-    scores = pd.read_parquet(made.folder / SCORES_FILE)
-    scores = scores[scores["threshold_policy"] == "fixed"]
-    own = scores[(scores["audio_condition"] == POSITIVE) & (scores["sample_id"] == "s1")]
-    (mask,), truth = masks_of(made, POSITIVE, [1])[0], MASKS[1][0][0]
-    assert own["ciou"].item() == pytest.approx((mask & truth).sum() / (mask | truth).sum())
-
-
 def test_natural_negatives_count_as_negatives(made: Made, summary: pd.DataFrame) -> None:
     masks = masks_of(made, POSITIVE, SILENT)[:, 0]
     areas = [formulas.image_area(mask) for mask in masks]

@@ -30,7 +30,8 @@ from vssl.negatives.offscreen import Offscreen
 from vssl.negatives.silence import Silence
 from vssl.records.bootstrap import ImageBootstrap, interval_around
 from vssl.records.fit import FittedPolicy, fit_policies
-from vssl.records.numbers import Subset, mean_of_values, numbers_of, resampled_means
+from vssl.records.number import Subset
+from vssl.records.numbers import mean_of_values, numbers_of, resampled_means
 from vssl.records.refit import ResampledRun, interpolated, refit
 from vssl.records.score import score_records
 from vssl.records.scores import Part, Samples, Scores

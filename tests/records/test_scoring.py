@@ -37,11 +37,12 @@ from vssl.negatives.silence import Silence
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.files import SCORES_FILE, SUMMARY_FILE
 from vssl.records.fit import fit_policies
-from vssl.records.numbers import Subset, numbers_of
+from vssl.records.schema import NO_THRESHOLD, SUMMARY
 from vssl.records.score import AnyMetric, score_records
-from vssl.records.scores import Scores
+from vssl.records.store import RecordsError, read_provenance
 from vssl.thresholds.base import EACH_MAP, FixedThreshold, ThresholdPolicy
 from vssl.thresholds.size_aware import HalfImage, ObjectArea
+from vssl.thresholds.universal import UniversalThreshold
 from vssl.types import POSITIVE, Sample
 
 Array = npt.NDArray[Any]
@@ -293,7 +294,8 @@ class Scored:
         self.path, output = folder / SCORES_FILE, folder / SUMMARY_FILE
         fitted = fit_policies(thresholds or policies(), made.folder)
         score_records(made.folder, fitted, metrics, output=self.path)
-        self.summary = summary_of(made.folder, self.path, metrics, output=output, **SETTINGS)
+        given: dict[str, Any] = {"output": output, "fitted": fitted, **SETTINGS}
+        self.summary = summary_of(made.folder, self.path, metrics, **given)
         self.table = pq.read_table(self.path)
         self._rows = self.table.to_pylist()
 
@@ -630,7 +632,9 @@ def test_a_set_without_other_objects_has_no_swap_test(tmp_path: Path) -> None:
 
 def test_a_single_image_has_numbers_but_no_intervals(tmp_path: Path) -> None:
     setting = Setting([Silence(), Noise(draws=2)], prior=SETTING["released"].prior)
-    scored = Scored(Made.write(tmp_path, setting, mixed_samples()[:1]), tmp_path)
+    learnt = UniversalThreshold(statistic="mean", name="universal_max")
+    made = Made.write(tmp_path, setting, mixed_samples()[:1])
+    scored = Scored(made, tmp_path, thresholds=[*policies(), learnt])
     for variant in scored.made.variants:
         column = scored.values(variant, "none", "map_maximum")[0]
         for condition in ("silence", "noise"):
@@ -683,18 +687,71 @@ def test_a_draw_that_is_undefined_throughout_is_left_out(tmp_path: Path) -> None
         assert (row["n"], row["n_undefined"]) == (8, 8)
 
 
-def test_resamples_are_those_of_the_bootstrap_at_hand(scored: Scored) -> None:
-    # one scores object serves many bootstraps, each of which is gone before a next one comes
-    (auroc,) = (metric for metric in SET_METRICS if metric.name == "auroc")
-    made = scored.made
-    names = [sample.sample_id for sample in made.samples]
-    scores = Scores(scored.path, names)
-    part = next(scores.parts())
-    for seed in range(5):
-        bootstrap = ImageBootstrap(made.groups, resamples=9, seed=seed)
-        found, alone = (
-            numbers_of(each, part, [auroc], [Subset(slice(None), bootstrap)])[0]
-            for each in (scores, Scores(scored.path, names))
+def of_draws(scored: Scored, name: str, column: str) -> Cells:
+    """A column of a condition under the fixed threshold, `[N, D]`."""
+    return scored.values("av", "fixed", column)[:, scored.made.draws(name)]
+
+
+@pytest.mark.parametrize("condition", ["silence", "noise", "offscreen", "all"])
+def test_f_scores_combine_draws_and_resamples_of_both_sides(scored: Scored, condition: str) -> None:
+    row, names = scored.row("f_loc", condition, "fixed"), [condition]
+    names = [*NEGATIVES] if condition == "all" else names
+    ciou, pia = of_draws(scored, POSITIVE, "ciou"), {n: of_draws(scored, n, "pia") for n in names}
+    # silence has one draw, which meets every draw of the others
+    draws = min((values.shape[1] for values in pia.values() if values.shape[1] > 1), default=1)
+    assert row["draws"] == draws
+    by_draw = [
+        formulas.f_loc(
+            formulas.mean(ciou),
+            {n: formulas.mean(v[:, min(d, v.shape[1] - 1)]) for n, v in pia.items()},
         )
-        for number, expected in zip(found, alone, strict=True):
-            np.testing.assert_array_equal(number.resampled, expected.resampled)
+        for d in range(draws)
+    ]
+    spread = np.std(by_draw, ddof=1) if draws > 1 else math.nan
+    assert row["std_over_draws"] == pytest.approx(spread, abs=1e-12, nan_ok=True)
+    undefined = sum(np.isnan(values).sum() for values in (ciou, *pia.values()))
+    assert (row["n"], row["n_undefined"]) == ((~np.isnan(ciou)).sum(), undefined)
+
+    bootstrap = ImageBootstrap(scored.made.groups, **SETTINGS)
+
+    def resampled(values: Cells) -> Cells:
+        return np.asarray(bootstrap.means(bootstrap.totals(values)).mean(axis=1))
+
+    areas = {n: resampled(values) for n, values in pia.items()}
+    scores = [
+        formulas.f_loc(own, {n: each[b] for n, each in areas.items()})
+        for b, own in enumerate(resampled(ciou))
+    ]
+    expected = formulas.logit_interval(row["value"], np.array(scores), bootstrap.images)
+    found = [row["ci_low_at_threshold"], row["ci_high_at_threshold"]]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
+def test_all_stands_for_the_three_negatives_only(tmp_path: Path) -> None:
+    setting = Setting([Noise(draws=1), Offscreen(draws=1)])
+    scored = Scored(Made.write(tmp_path, setting, mixed_samples()), tmp_path)
+    for name in ("f_loc", "f_auc"):
+        assert set(scored.conditions(name, "fixed")) == {"noise", "offscreen"}
+
+
+def test_the_file_holds_the_same_summary(scored: Scored) -> None:
+    path = scored.made.folder / SUMMARY_FILE
+    table, summary = pq.read_table(path), scored.summary
+    assert table.schema.remove_metadata().equals(SUMMARY)
+    pd.testing.assert_frame_equal(table.to_pandas(), summary, check_dtype=False)
+    # what is undefined is null in the file, so that no reader takes it for a number
+    constant = summary["threshold_policy"].isin(["fixed", "nothing"]).to_numpy()
+    assert np.array_equal(table.column("threshold").is_valid().to_numpy(), constant)
+    sources = summary.groupby("threshold_policy")["threshold_source"].unique().map(list).to_dict()
+    assert sources == {
+        "none": [NO_THRESHOLD], "half_image": [EACH_MAP], "object_area": [EACH_MAP],
+        "fixed": ["constant"], "nothing": ["constant"],
+    }  # fmt: skip
+    assert read_provenance(path)["model"] == "ezvsl"
+    for key, value in FACTS.items():
+        assert (summary[key] == value).all()
+
+
+def test_a_folder_without_records_is_named(scored: Scored, tmp_path: Path) -> None:
+    with pytest.raises(RecordsError, match=r"records\.parquet: no such file.*finished run"):
+        summary_of(tmp_path, scored.path, EVERY, output=tmp_path / "s")

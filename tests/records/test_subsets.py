@@ -163,6 +163,9 @@ class TestNumbers:
                     assert found["n_undefined"] == np.isnan(column).sum()
                     assert found["n"] == (~np.isnan(column)).any(axis=1).sum()
                     assert found["draws"] == column.shape[1]
+                    drawn = [study.MEANS[key[0]][1](draw) for draw in column.T]
+                    spread = np.std(drawn, ddof=1) if len(drawn) > 1 else math.nan
+                    assert found["std_over_draws"] == pytest.approx(spread, abs=1e-12, nan_ok=True)
 
     @pytest.mark.parametrize("variant", ["av", "ogl"])
     def test_the_pointing_game_needs_no_threshold(self, scored: Scored, variant: str) -> None:

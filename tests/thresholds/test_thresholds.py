@@ -78,24 +78,6 @@ def test_a_class_that_overrides_threshold_has_one_for_each_map() -> None:
     assert Other.source == ReleasedThreshold.__base__.source == "constant"
 
 
-def test_only_the_oracle_looks_at_the_ground_truth() -> None:
-    maps, truth = make_maps(4, 8, 8), make_truth(4, 8, 8)
-    universal = UniversalThreshold(statistic="mean", name="u")
-    universal.fit(np.array([0.4]), np.array(["noise"]))
-    for policy in (HalfImage(), FixedThreshold(), universal):
-        found = policy.threshold(maps, truth)
-        assert torch.equal(found, policy.threshold(maps, 1 - truth))
-    oracle = ObjectArea()
-    assert not torch.equal(oracle.threshold(maps, truth), oracle.threshold(maps, 1 - truth))
-
-
-NEGATIVES = {
-    "silence": [0.30, 0.31, 0.29],
-    "noise": [0.1, 0.92, 0.2, 0.95, 0.15, 0.12, 0.11],
-    "offscreen": [0.45, 0.5, 0.55, 0.6, 0.4],
-}
-
-
 def columns(negatives: dict[str, list[float]]) -> tuple[Any, Any]:
     maxima = [value for values in negatives.values() for value in values]
     names = [name for name, values in negatives.items() for _ in values]
@@ -128,11 +110,6 @@ def test_universal_thresholds_of_anything(
     assert fitted(statistic, factor, negatives) == pytest.approx(expected, abs=1e-12)
 
 
-def test_max10_is_stricter_where_maps_are_negative() -> None:
-    negative = {"silence": [-0.193]}
-    assert fitted("mean", 1.1, negative) == pytest.approx(-0.1737)
-
-
 @given(
     negatives=st.lists(st.floats(-1, 1), min_size=1, max_size=300),
     rate=st.sampled_from([0.01, 0.05, 0.1, 0.3]),
@@ -151,13 +128,6 @@ def test_false_alarm_threshold_is_the_lowest_that_keeps_its_promise(
 def test_a_rate_is_a_fraction(rate: float) -> None:
     with pytest.raises((ValueError, UsageError), match="rate"):
         FalseAlarmThreshold(rate=rate, name="few")
-
-
-@pytest.mark.parametrize("statistic", ["mean", "third_quartile"])
-def test_nan_maxima_are_left_out(statistic: Statistic) -> None:
-    holes = {name: [*values, math.nan] for name, values in NEGATIVES.items()}
-    holes["music"] = [math.nan, math.nan]
-    assert fitted(statistic, 1.0, holes) == fitted(statistic, 1.0, NEGATIVES)
 
 
 @pytest.mark.parametrize("maxima", [[], [math.nan]])

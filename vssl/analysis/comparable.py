@@ -17,9 +17,9 @@ from vssl.negatives.manifest import common_rows, read_manifest
 from vssl.negatives.silence import Silence
 from vssl.records.conditions import condition_settings
 from vssl.records.files import MANIFEST_FILE
-from vssl.records.numbers import needed_columns
 from vssl.records.schema import NO_POLICY, pair_column
 from vssl.records.score import AnyMetric
+from vssl.records.set_numbers import needed_columns
 from vssl.records.truth import GroundTruth
 from vssl.types import POSITIVE
 

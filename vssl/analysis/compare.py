@@ -32,7 +32,8 @@ from vssl.metrics.base import CombinedMetric
 from vssl.records.bootstrap import ImageBootstrap, interval, interval_around, nanmean, variance
 from vssl.records.files import SCORES_FILE
 from vssl.records.fit import FittedPolicy
-from vssl.records.numbers import Number, Subset, combined_numbers
+from vssl.records.number import Number, Subset
+from vssl.records.numbers import combined_numbers
 from vssl.records.refit import ResampledRun
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric

@@ -17,7 +17,8 @@ from vssl.metrics.pia import ImageArea
 from vssl.records.bootstrap import ImageBootstrap, interval
 from vssl.records.files import RECORDS_FILE, SCORES_FILE
 from vssl.records.fit import fit_policies
-from vssl.records.numbers import Number, Subset, numbers_of
+from vssl.records.number import Number, Subset
+from vssl.records.numbers import numbers_of
 from vssl.records.pooled import pooled_numbers
 from vssl.records.schema import RECORDS
 from vssl.records.score import score_records

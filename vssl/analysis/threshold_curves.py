@@ -14,7 +14,7 @@ import torch
 
 from vssl.core.arrays import Array, Floats, Index
 from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
-from vssl.kernels import exceedance, search_starts
+from vssl.kernels import exceedance
 from vssl.metrics.auc import area_of_rejection, area_of_success
 from vssl.metrics.ciou import SUCCESS
 from vssl.metrics.fscore import FAuc, FLoc
@@ -112,7 +112,6 @@ def threshold_curves(
     low, high = _range(path, localization, variant, others)
     truth, sounding = GroundTruth.of(run), sounding_objects(facts)
     grid = np.unique(np.array([*np.linspace(low, high, points), *include], np.float32))
-    cells = search_starts(grid)
     # without NaN, draws can be averaged sample by sample, which is quicker
     holes = count_undefined_maps(path) > 0
 
@@ -121,9 +120,8 @@ def threshold_curves(
             rows = rows.filter(pc.less(rows.column("draw"), draws))
         chunk = Chunk.of(rows, truth, sounding)
         return _chunk_means(
-            chunk, localization, variant, grid, cells,
-            natural=bool(truth.natural.any()), by_draw=holes,
-        )  # fmt: skip
+            chunk, localization, variant, grid, natural=bool(truth.natural.any()), by_draw=holes
+        )
 
     bootstrap = ImageBootstrap(Samples.of(run).image_groups, resamples=resamples, seed=seed)
     chunks = in_threads(work, path, _CURVE_COLUMNS, description="threshold curves", without=others)
@@ -176,7 +174,6 @@ def _chunk_means(
     localization: Localization,
     variant: str,
     grid: Floats,
-    cells: Index,
     *,
     natural: bool,
     by_draw: bool,
@@ -201,7 +198,7 @@ def _chunk_means(
             maps[torch.from_numpy(undefined)] = 0.0
         pixels = maps.flatten(1).contiguous().numpy()
         weights = truths.unpack().flatten(1).numpy() if positive else pixels[:0]
-        marked, covered, inside = exceedance(pixels, grid, cells, weights)
+        marked, covered, inside = exceedance(pixels, grid, weights)
         if positive:
             total = truths.total[:, None]
             with np.errstate(invalid="ignore"):

@@ -18,7 +18,7 @@ import torch
 
 from vssl.core.arrays import Array, Index
 from vssl.core.checks import check_maps, check_same_shape
-from vssl.kernels import exceedance, search_starts
+from vssl.kernels import exceedance
 from vssl.masks import PackedMasks, PackedTruth
 from vssl.metrics.base import FRACTION, HigherForOwn, SampleMetric, check_masks
 from vssl.metrics.curve import CurveMetric
@@ -33,8 +33,6 @@ _THRESHOLDS = torch.linspace(0, 1 - 1e-10, 255).numpy()
 
 _BELOW = np.nextafter(_THRESHOLDS, np.float32(-1))
 """What exceeds one of these reaches the threshold."""
-
-_CELLS = search_starts(_BELOW, 1024)
 
 
 def avs_iou(masks: torch.Tensor, ground_truth: torch.Tensor) -> torch.Tensor:
@@ -146,7 +144,7 @@ def avs_f_curves(localization_maps: torch.Tensor, ground_truth: torch.Tensor) ->
     own = (ground_truth.flatten(1) > 0).float().numpy(force=True)
     undefined = np.isnan(pixels).any(axis=1)
     maps = np.where(undefined[:, None], np.float32(0), pixels)
-    marked, _, found = exceedance(maps, _BELOW, _CELLS, own)
+    marked, _, found = exceedance(maps, _BELOW, own)
     total = own.sum(axis=1, keepdims=True, dtype=np.float64)
     # precision and recall of counts: (1 + b) pr / (bp + r) = (1 + b) found / (b total + marked)
     with np.errstate(invalid="ignore"):

@@ -15,7 +15,7 @@ from vssl.core.arrays import Index
 from vssl.core.progress import progress_bar
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.files import RECORDS_FILE
-from vssl.records.numbers import Number, Subset
+from vssl.records.number import Number, Subset
 from vssl.records.pooled import POOLED, POOLED_SOURCE, pooled_numbers
 from vssl.records.refit import ResampledRun
 from vssl.records.schema import SUBSETS, SUMMARY

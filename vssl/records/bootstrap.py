@@ -23,6 +23,7 @@ from vssl.core.arrays import Array, Counts, Index
 ROUNDING = 1e-12
 """Spread of resamples, as a part of a number's range, up to which it is rounding alone."""
 
+_LEVEL = 0.95  # probability that an interval covers the number of the population
 _DRAWN_AT_ONCE = 2**22  # images that are drawn at once
 _TOTALS_HELD = 2**27  # bytes of totals that one product takes
 _WEIGHTED_AT_ONCE = 1024  # images whose weights are made floats at once
@@ -179,9 +180,8 @@ def interval_around(
     images: int,
     bounds: tuple[float, float] | None = None,
     dof: float | None = None,
-    level: float = 0.95,
 ) -> tuple[float, float]:
-    """Interval of a number; NaN for a single image, or without a defined resample.
+    """95 % interval of a number; NaN for a single image, or without a defined resample.
 
     Args:
         value: the number.
@@ -189,7 +189,6 @@ def interval_around(
         images: number G of images behind it.
         bounds: smallest and largest value that the number can have; None for any.
         dof: degrees of freedom of the spread; None for G - 1.
-        level: probability that the interval covers the number of the population.
     """
     resampled = resampled[np.isfinite(resampled)]
     if images < 2 or not len(resampled) or not math.isfinite(value):
@@ -197,7 +196,7 @@ def interval_around(
     # of G images, the bootstrap's variance is too small by a factor of (G - 1) / G
     spread = float(np.std(resampled)) * math.sqrt(images / (images - 1))
     # Student's quantile; `scipy.stats` gives the same, a hundred times as slowly
-    times = float(special.stdtrit(max(images - 1 if dof is None else dof, 1), (1 + level) / 2))
+    times = float(special.stdtrit(max(images - 1 if dof is None else dof, 1), (1 + _LEVEL) / 2))
     if bounds is None:
         return value - times * spread, value + times * spread
     low, high = bounds
@@ -210,10 +209,10 @@ def interval_around(
         ends = low + (high - low) * special.expit([middle - half, middle + half])
         return float(ends[0]), float(ends[1])
     # all values lie on the bound: exact, unless another threshold would move them further
-    tail = (1 - level) / 2
+    tail = (1 - _LEVEL) / 2
     exact = 1 - tail ** (1 / images)
-    level = 1 - tail if share < 0.5 else tail
-    further = float(np.quantile(resampled, level) if spread > 0 else resampled[0])
+    far = 1 - tail if share < 0.5 else tail
+    further = float(np.quantile(resampled, far) if spread > 0 else resampled[0])
     if share < 0.5:
         return low, max(low + (high - low) * exact, further)
     return min(high - (high - low) * exact, further), high

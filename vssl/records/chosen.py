@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 import torch
 
 from vssl.core.arrays import Array, Floats, Index, Mask, Names
-from vssl.kernels import exceedance, search_starts
+from vssl.kernels import exceedance
 from vssl.masks import PackedTruth
 from vssl.records.conditions import sounding_objects
 from vssl.records.files import RECORDS_FILE
@@ -82,67 +81,52 @@ def coverage_of(
     """
     labels = ["image_group", "category"]
     positive = pc.field("audio_condition") == POSITIVE
-    table = read_columns(run / RECORDS_FILE, ["sample_id", *labels], positive, labels=labels)
-    place = {name: n for n, name in enumerate(table.column("sample_id").to_pylist())}
+    table = read_columns(run / RECORDS_FILE, labels, positive, labels=labels)
     image, category = (Labels.of(table.column(name)) for name in labels)
     group = category if policy.by_class else Labels.of_codes(0 * category.codes, [""])
+    ends = dict.fromkeys(group.names.tolist(), Localization.of(facts).range_of(variant))
 
-    def rows_of(names: Sequence[str]) -> Index:
-        return np.array([place[name] for name in names], np.int64)
-
-    def candidates(low: float, high: float) -> Floats:
-        return policy.candidates(low, high).astype(np.float32)
-
-    def extremes(names: list[str], pixels: Floats, truth: PackedTruth) -> tuple[Array, Array]:
+    def extremes(places: Index, pixels: Floats, truth: PackedTruth) -> tuple[Array, Array]:
         return pixels.min(axis=1).astype(np.float64), pixels.max(axis=1).astype(np.float64)
 
     if policy.within == "positives":
-        names, low, high = _of_positives(run, facts, variant, extremes, "ranges of maps")
-        groups = group[rows_of(names)]
+        places, low, high = _of_positives(run, facts, variant, extremes, "ranges of maps")
+        groups = group[places]
         chosen = {name: groups == name for name in np.unique(groups).tolist()}
-        grids = {
-            name: candidates(float(low[own].min()), float(high[own].max()))
-            for name, own in chosen.items()
+        ends = {
+            name: (float(low[own].min()), float(high[own].max())) for name, own in chosen.items()
         }
-    else:
-        ends = Localization.of(facts).range_of(variant)
-        grids = {name: candidates(*ends) for name in group.names.tolist()}
-    starts = {name: search_starts(grid) for name, grid in grids.items()}
+    grids = {name: policy.candidates(*each).astype(np.float32) for name, each in ends.items()}
 
-    def covered(names: list[str], pixels: Floats, truth: PackedTruth) -> tuple[Array, Array]:
-        weights = truth.unpack().flatten(1).numpy()
-        points = len(next(iter(grids.values())))
-        intersection, union = np.empty((2, len(names), points))
-        groups = group[rows_of(names)]
+    def covered(places: Index, pixels: Floats, truth: PackedTruth) -> tuple[Array, Array]:
+        weights, groups = truth.unpack().flatten(1).numpy(), group[places]
+        intersection, union = np.empty((2, len(places), len(next(iter(grids.values())))))
         for name in np.unique(groups).tolist():
             rows = np.flatnonzero(groups == name)
-            marked, inside, touched = exceedance(
-                pixels[rows], grids[name], starts[name], weights[rows]
-            )
+            marked, inside, touched = exceedance(pixels[rows], grids[name], weights[rows])
             intersection[rows] = inside
             union[rows] = truth.total[rows, None] + marked - touched
         return intersection, union
 
-    names, intersection, union = _of_positives(run, facts, variant, covered, "choosing thresholds")
-    rows = rows_of(names)
-    return Coverage(grids, group[rows], intersection, union, image[rows], own)
+    places, intersection, union = _of_positives(run, facts, variant, covered, "choosing thresholds")
+    return Coverage(grids, group[places], intersection, union, image[places], own)
 
 
 def _of_positives(
     run: Path,
     facts: Mapping[str, Any],
     variant: str,
-    work: Callable[[list[str], Floats, PackedTruth], tuple[Array, Array]],
+    work: Callable[[Index, Floats, PackedTruth], tuple[Array, Array]],
     description: str,
-) -> tuple[list[str], Array, Array]:
-    """Names of positives, and what `work` makes of their maps `[n, P]` and ground truth.
+) -> tuple[Index, Array, Array]:
+    """Places of positives in the run, and what `work` makes of their maps `[n, P]` and truth.
 
     Those whose map holds NaN are left out.
     """
     localization, sounding = Localization.of(facts), sounding_objects(facts)
     truth, others = GroundTruth.of(run), [name for name in sounding if name != POSITIVE]
 
-    def of_chunk(rows: pa.RecordBatch) -> tuple[list[str], Array, Array] | None:
+    def of_chunk(rows: pa.RecordBatch) -> tuple[Index, Array, Array] | None:
         chunk = Chunk.of(rows, truth, sounding)
         own = chunk.rows_of(POSITIVE)[:, 0]
         defined: Mask = np.isfinite(localization.native_maxima(chunk.rows))[own]
@@ -151,14 +135,13 @@ def _of_positives(
             return None
         records = chunk.rows.take(pa.array(own))
         maps: torch.Tensor = localization.maps(records, (variant,))[variant]
-        names = records.column("sample_id").to_pylist()
-        pixels = maps.flatten(1).contiguous().numpy()
-        return names, *work(names, pixels, chunk.truth[own])
+        places = truth.rows(records.column("sample_id").to_pylist())
+        return places, *work(places, maps.flatten(1).contiguous().numpy(), chunk.truth[own])
 
     path = run / RECORDS_FILE
     chunks = in_threads(of_chunk, path, _COLUMNS, description=description, without=others)
     found = [each for each in chunks if each is not None]
     if not found:
-        return [], np.empty((0, 0)), np.empty((0, 0))
-    names, one, other = zip(*found, strict=True)
-    return list(chain.from_iterable(names)), np.concatenate(one), np.concatenate(other)
+        return np.arange(0), np.empty((0, 0)), np.empty((0, 0))
+    places, one, other = map(np.concatenate, zip(*found, strict=True))
+    return places, one, other

@@ -1,19 +1,17 @@
-"""Scores to numbers: means over samples and draws, set metrics and combinations, resampled."""
+"""Scores to numbers: means over samples and draws, largest values of mean curves, combinations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby, islice, product
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from vssl.core.arrays import Array, Counts, Index, Mask
+from vssl.core.arrays import Array, Mask
 from vssl.core.negatives import ALL_NEGATIVES, NEGATIVE_TYPES
 from vssl.metrics.base import (
     CombinedMetric,
@@ -23,150 +21,23 @@ from vssl.metrics.base import (
     PairMetric,
     SwapMetric,
 )
-from vssl.metrics.ciou import SUCCESS, ConsensusIoU
 from vssl.metrics.curve import CurveMetric, summed
-from vssl.metrics.set_metric import Family, SetMetric, Values, joined
 from vssl.records.bootstrap import (
-    ROUNDING,
     ImageBootstrap,
-    interval_around,
     merged_draws,
     nanmean,
     smallest_in_group,
-    variance,
     weighted,
 )
+from vssl.records.number import Number, Subset
 from vssl.records.read import condition_pairs
-from vssl.records.schema import NO_POLICY, NO_THRESHOLD, pair_column
+from vssl.records.schema import NO_POLICY, pair_column
 from vssl.records.score import AnyMetric
 from vssl.records.scores import Part, Scores
-from vssl.records.sounds import SharedSounds, Spread, crossed, total_spread
+from vssl.records.set_numbers import set_numbers
+from vssl.records.sounds import SharedSounds, Spread, total_spread
 from vssl.records.summary import PAIR
 from vssl.types import NATURAL, POSITIVE, SoundingObject
-
-_CLIP_RESAMPLES = 200
-"""Resamples of clips for set metrics, which cost more than means."""
-
-
-class Subset(NamedTuple):
-    """Some samples of a run, by their places, and the bootstrap over their images."""
-
-    rows: Index | slice
-    images: ImageBootstrap
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number with its spread."""
-
-    metric: AnyMetric
-    condition: str  # audio condition, a pair of them (`positive-silence`), or `all`
-    value: float  # over samples within each draw, then the mean over draws
-    per_draw: Array  # `[D]` the same within each draw
-    at_threshold: Array  # `[B]` resamples of `value` over images, at the threshold as it is
-    images: int
-    n: int  # samples (images, for metrics by image) with a defined value in some draw
-    n_undefined: int  # values left out
-    sounds: Spread | None = None  # from sounds that several images share, if there are any
-    dof_images: float | None = None  # of the spread over images; None for `images - 1`
-    near: Array | None = None  # `[K, B]` resamples of `value` at K thresholds near it
-    of_threshold: Array | None = None  # `[B]` change by a threshold fitted anew in each resample
-    totals: Array | None = None  # `[G, 2, D]` of a mean: sum and number of values by image, draw
-    sounding: tuple[SoundingObject, ...] = (SoundingObject.NONE,)  # both objects for a pair
-    parts: tuple[Number, Mapping[str, Number]] | None = None  # of a combined: positive, negatives
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Metric and condition."""
-        return self.metric.name, self.condition
-
-    @cached_property
-    def resampled(self) -> Array:
-        """`[B]` resamples of images, shared sounds and the fitted threshold together."""
-        resampled = self.at_threshold
-        if self.sounds is not None:
-            resampled = resampled + self.sounds.deviations
-        return resampled if self.of_threshold is None else resampled + self.of_threshold
-
-    def interval(self, *, level: float = 0.95) -> tuple[float, float]:
-        """Interval over images, shared sounds and fitted thresholds; NaN for a single image."""
-        return self._interval(self.resampled, self.dof, level)
-
-    def interval_at_threshold(self, *, level: float = 0.95) -> tuple[float, float]:
-        """Interval over images alone, at exactly this threshold and for exactly these sounds."""
-        return self._interval(self.at_threshold, self._own_dof, level)
-
-    def _interval(self, resampled: Array, dof: float, level: float) -> tuple[float, float]:
-        bounds = self.metric.bounds
-        low, high = interval_around(
-            self.value, resampled, images=self.images, bounds=bounds, dof=dof, level=level
-        )
-        if self.parts is None or bounds is None or self.value > bounds[0]:
-            return low, high
-        # no image has a success: combine the upper end of the positives with the negatives
-        assert isinstance(self.metric, CombinedMetric)
-        positive, negatives = self.parts
-        most = np.asarray(positive.interval(level=level)[1])
-        values = {name: np.asarray(number.value) for name, number in negatives.items()}
-        return low, max(high, float(self.metric.combine(most, values)))
-
-    @property
-    def dof(self) -> float:
-        """Degrees of freedom of the spread: few where it rests on few sounds (Satterthwaite)."""
-        own = Spread(self.resampled - self.value, self._own_dof)
-        if self.sounds is None or not np.isfinite(self.sounds.dof):
-            return own.dof
-        images = Spread(own.deviations - self.sounds.deviations, own.dof)
-        return (images + self.sounds).dof
-
-    @property
-    def _own_dof(self) -> float:
-        return self.images - 1.0 if self.dof_images is None else self.dof_images
-
-    def shares(self) -> dict[str, float]:
-        """Shares of images, shared sounds and fitted threshold in the variance.
-
-        The threshold's share is the rest, which is negative if it reduces the variance. All are NaN
-        where resamples are equal but for their rounding.
-        """
-        total = variance(self.resampled)
-        low, high = self.metric.bounds or (0.0, abs(self.value))
-        if not total > (ROUNDING * (high - low)) ** 2:
-            return dict.fromkeys(("images", "sounds", "threshold"), np.nan)
-        images = variance(self.at_threshold) / total
-        sounds = 0.0 if self.sounds is None else variance(self.sounds.deviations) / total
-        rest = 0.0 if self.of_threshold is None else 1 - images - sounds
-        return {"images": images, "sounds": sounds, "threshold": rest}
-
-    @property
-    def higher_is_better(self) -> bool:
-        """Direction, which for a mean may depend on the object that sounds."""
-        if isinstance(self.metric, ConditionMetric):
-            return self.metric.is_higher_better(*self.sounding)
-        return bool(self.metric.higher_is_better)
-
-    def row(self) -> dict[str, Any]:
-        """The summary columns of the number (`records.schema.SUMMARY`)."""
-        several = len(self.per_draw) > 1
-        low_there, high_there = low, high = self.interval_at_threshold()
-        if self.sounds is not None or self.of_threshold is not None:
-            low, high = self.interval()
-        return {
-            "condition": self.condition,
-            "sounding_object": self.sounding[0].value if len(self.sounding) == 1 else None,
-            "metric": self.metric.name,
-            "value": self.value,
-            "std_over_draws": float(np.std(self.per_draw, ddof=1)) if several else None,
-            "ci_low": low,
-            "ci_high": high,
-            "ci_low_at_threshold": low_there,
-            "ci_high_at_threshold": high_there,
-            **{f"share_{source}": share for source, share in self.shares().items()},
-            "n": self.n,
-            "n_undefined": self.n_undefined,
-            "draws": len(self.per_draw),
-            "higher_is_better": self.higher_is_better,
-        }
 
 
 def numbers_of(
@@ -437,188 +308,6 @@ def _of_curves(
             sounds=spread,
             sounding=(scores.sounding[condition],),
         )
-
-
-def set_numbers(
-    scores: Scores,
-    parts: Sequence[Part],
-    metrics: Sequence[AnyMetric],
-    subset: Subset,
-    sounds: SharedSounds | None = None,
-    *,
-    plain: Scores | None = None,
-) -> dict[Part, list[Number]]:
-    """Compute set metrics of parts of one map variant, all with a threshold or all without.
-
-    All parts and all metrics of a family together cost little more than one alone. Shared sounds
-    are those of the whole run. `plain` has the columns of maps if `scores` has those of masks
-    alone.
-    """
-    plain = plain or scores
-    by_threshold = parts[0].threshold_policy != NO_POLICY
-    families: dict[Callable[..., Family], list[SetMetric]] = {}
-    for metric in metrics:
-        if (
-            isinstance(metric, SetMetric)
-            and metric.by_threshold == by_threshold
-            and needed_columns(metric) <= {*scores.columns, *plain.columns}
-        ):
-            families.setdefault(metric.family, []).append(metric)
-    by_part: dict[Part, list[Number]] = {part: [] for part in parts}
-    for members in families.values():
-        for condition, group in _set_groups(members[0], scores, parts[0], subset.rows).items():
-            args = (members, condition, group, subset, sounds)
-            for part, number in _family_numbers(scores, plain, parts, *args):
-                by_part[part].append(number)
-    return by_part
-
-
-def needed_columns(metric: MeanMetric | CurveMetric | SetMetric) -> set[str]:
-    """Columns of the scores that a metric needs; not for metrics of pairs."""
-    by_threshold = isinstance(metric, SetMetric) and metric.by_threshold
-    return {metric.column, ConsensusIoU.column} if by_threshold else {metric.column}
-
-
-def _set_groups(
-    metric: SetMetric, scores: Scores, part: Part, rows: Index | slice
-) -> dict[str, list[str]]:
-    """By reported condition: the condition of the positives, then those of the negatives."""
-    names = [n for n in scores.conditions(part) if metric.applies_to(n, scores.sounding[n])]
-    names = [name for name in names if scores.there(part, name)[rows].any()]
-    if metric.on_positives:
-        return {name: [name] for name in names}
-    if not scores.there(part, POSITIVE)[rows].any():
-        return {}
-    groups = {name: [POSITIVE, name] for name in names}
-    if set(NEGATIVE_TYPES) <= set(names):
-        groups[ALL_NEGATIVES] = [POSITIVE, *NEGATIVE_TYPES]
-    return groups
-
-
-def _family_numbers(
-    scores: Scores,
-    plain: Scores,
-    parts: Sequence[Part],
-    members: Sequence[SetMetric],
-    condition: str,
-    group: Sequence[str],
-    subset: Subset,
-    sounds: SharedSounds | None,
-) -> Iterator[tuple[Part, Number]]:
-    """Numbers of a family's members under each part; `group` as in `_set_groups`."""
-    of_maps, column = Part(parts[0].map_variant, NO_POLICY, NO_THRESHOLD), members[0].column
-    rows, bootstrap = subset
-    columns = {name: plain.values(of_maps, name, column)[rows] for name in group}
-    asked = {name: plain.asked(of_maps, name, column)[rows] for name in group}
-    success = None
-    if members[0].by_threshold:
-        name = ConsensusIoU.column
-        reached = [scores.values(part, group[0], name)[rows] >= SUCCESS for part in parts]
-        success = np.stack(reached, axis=2)
-    counts = [columns[name].shape[1] for name in group[1:] or group]
-    draws = min((count for count in counts if count > 1), default=1)
-
-    def in_draws(weights: Counts, places: Mapping[str, Index]) -> dict[str, Array]:
-        """The members `[D, B, K]` where samples at places `[N, D]` are weighted by `[B, C]`."""
-
-        def in_draw(draw: int) -> Family:
-            positives, *negatives = (
-                _one_draw(columns[name], places[name], draw, success if not n else None)
-                for n, name in enumerate(group)
-            )
-            return members[0].family(positives, joined(negatives), weights)
-
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            families = list(pool.map(in_draw, range(draws)))
-        return {each.name: np.stack([of[each.name] for of in families]) for each in members}
-
-    # a single image says nothing about the spread over images
-    weights = bootstrap.with_itself[: None if bootstrap.images > 1 else 1]
-    values = in_draws(weights, dict.fromkeys(group, bootstrap.image[:, None]))
-    spreads = {} if sounds is None else _set_spreads(columns, values, sounds, in_draws)
-    for member in members:
-        resampled = nanmean(values[member.name][:, 1:], axis=0)
-        dof = bootstrap.dof(resampled)
-        for place, part in enumerate(parts):
-            drawn = values[member.name][:, 0, place]
-            spread = spreads.get(member.name)
-            number = Number(
-                metric=member,
-                condition=condition,
-                value=float(nanmean(drawn)),
-                per_draw=drawn,
-                at_threshold=np.ascontiguousarray(resampled[:, place]),
-                images=bootstrap.images,
-                dof_images=float(dof[place]) if len(resampled) else None,
-                sounds=spread and Spread(spread[0][:, place], spread[1]),
-                n=int((~np.isnan(columns[group[0]])).any(axis=1).sum()),
-                n_undefined=sum(
-                    int(np.isnan(column[asked[name], :draws]).sum())
-                    for name, column in columns.items()
-                ),
-                sounding=(scores.sounding.get(condition, SoundingObject.NONE),),
-            )
-            yield part, number
-
-
-def _set_spreads(
-    columns: Mapping[str, Array],
-    found: Mapping[str, Array],
-    sounds: SharedSounds,
-    in_draws: Callable[[Counts, Mapping[str, Index]], dict[str, Array]],
-) -> dict[str, tuple[Array, float]]:
-    """Deviations `[B, K]` of a family's metrics by shared sounds, and their degrees of freedom.
-
-    The share of sounds in the spread is taken from a mean with the same sounds: the share of
-    positives that each negative exceeds, whose mean is 1 - AUROC.
-    """
-    own, *others = columns
-    positives = np.sort(columns[own][~np.isnan(columns[own])])
-    draws = len(next(iter(found.values())))
-    total: dict[str, tuple[Array, float]] = {}
-    for heard in (name for name in others if name in sounds.index and len(positives)):
-        column, index = columns[heard][:, :draws], sounds.index[heard][:, :draws]
-        defined = ~np.isnan(column)
-        exceeded = np.searchsorted(positives, column[defined]) / len(positives)
-        weights = sounds.weights(heard)
-        share, _, dof = crossed(exceeded, index[defined], weights)
-        if share == 0:
-            continue
-        deviations: dict[str, Array] = {}
-        if sounds.by_draw(heard):
-            # of a mean over draws that are resampled
-            drawn = weights[:, index[0]]
-            for name, values in found.items():
-                known = ~np.isnan(values[:, 0])
-                sums = weighted(drawn, np.where(known, values[:, 0], 0.0))
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    mean = sums / weighted(drawn, known)
-                deviations[name] = mean - nanmean(values[:, 0], axis=0)
-        else:
-            # clips are resampled in a part of the resamples; the last weight is that of all else
-            some = weights[:_CLIP_RESAMPLES].T
-            few = np.ones((len(some) + 1, some.shape[1] + 1), some.dtype)
-            few[:-1, 1:] = some
-            rest = np.full((len(column), 1), weights.shape[1])
-            by_clip = in_draws(few.T, {**dict.fromkeys(columns, rest), heard: index})
-            for name, values in by_clip.items():
-                mean = nanmean(values, axis=0)
-                deviations[name] = np.resize(mean[1:] - mean[:1], (len(weights), mean.shape[1]))
-        for name, each in deviations.items():
-            before, least = total.get(name, (0.0, np.inf))
-            total[name] = before + share * each, min(least, dof)
-    return total
-
-
-def _one_draw(column: Array, place: Index, draw: int, success: Mask | None) -> Values:
-    """One draw of `[N, D]` values and places, the first where there is only one."""
-    value = column[:, min(draw, column.shape[1] - 1)]
-    group = place[:, min(draw, place.shape[1] - 1)]
-    reached = np.zeros((len(value), 1), bool)
-    if success is not None:
-        reached = success[:, min(draw, success.shape[1] - 1)]
-    kept = ~np.isnan(value)
-    return Values(value[kept], group[kept], reached[kept])
 
 
 def combined_numbers(

@@ -8,7 +8,8 @@ import torch
 from vssl.metrics.auc import AUC
 from vssl.metrics.ciou import ConsensusIoU, SuccessRate
 from vssl.records.bootstrap import ImageBootstrap
-from vssl.records.numbers import Number, mean_of_values, resampled_means
+from vssl.records.number import Number
+from vssl.records.numbers import mean_of_values, resampled_means
 from vssl.records.scores import Scores
 from vssl.types import POSITIVE, SoundingObject
 

@@ -27,10 +27,12 @@ from vssl.records.binarize import HOST
 from vssl.records.bootstrap import ImageBootstrap
 from vssl.records.chosen import Coverage
 from vssl.records.fit import FittedPolicy, NegativeMaxima
-from vssl.records.numbers import Number, Subset, numbers_of, set_numbers
+from vssl.records.number import Number, Subset
+from vssl.records.numbers import numbers_of
 from vssl.records.schema import NO_POLICY
 from vssl.records.score import AnyMetric, score_records
 from vssl.records.scores import Part, Samples, Scores
+from vssl.records.set_numbers import set_numbers
 from vssl.records.sounds import SharedSounds, crossed, sound_weights
 from vssl.thresholds.base import FixedThreshold, ThresholdPolicy
 from vssl.thresholds.chosen import ChosenThreshold

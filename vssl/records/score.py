@@ -299,35 +299,29 @@ class _Scorer:
         self,
         keys: Mapping[str, pa.Array],
         variant: str,
-        of_maps: Mapping[str, Array],
+        of_maps: Mapping[str, AnyFloats],
         of_masks: Mapping[str, AnyFloats],
         left_out: Mapping[str, Mask],
     ) -> pa.Table:
         """Rows of one map variant: those of `of_maps` first, then those of each policy."""
-        fitted, count = self._of(variant), len(keys["draw"])
-        labels = (
-            [variant] * (len(fitted) + 1),
-            [NO_POLICY, *(each.policy.name for each in fitted)],
-            [NO_THRESHOLD, *(each.source for each in fitted)],
-        )
-        arrays = {name: pa.concat_arrays([key] * (len(fitted) + 1)) for name, key in keys.items()}
-        for name, given in zip(Part._fields, labels, strict=True):
-            different, place = np.unique(given, return_inverse=True)
-            codes = np.repeat(place.astype(np.int32), count)
-            arrays[name] = pa.DictionaryArray.from_arrays(codes, different.tolist())
-        for field in self.schema:
-            masked = left_out.get(field.name)
-            nothing = pa.nulls(count, field.type)
-            if field.name in of_maps:
-                column = of_maps[field.name]
-                if column.ndim == 1:
-                    first = pa.array(column, mask=masked)
+        parts = [(Part(variant, NO_POLICY, NO_THRESHOLD), dict(of_maps))]
+        for place, each in enumerate(self._of(variant)):
+            own = {name: column[place] for name, column in of_masks.items()}
+            parts.append((Part(variant, each.policy.name, each.source), own))
+        tables, count = [], len(keys["draw"])
+        for part, columns in parts:
+            labels = {
+                name: pa.repeat(label, count).dictionary_encode()
+                for name, label in zip(Part._fields, part, strict=True)
+            }
+            arrays = {**keys, **labels}
+            for field in self.schema:
+                values = columns.get(field.name)
+                if values is None:  # a key, or of the other parts, or of a pair without its partner
+                    arrays.setdefault(field.name, pa.nulls(count, field.type))
+                elif values.ndim == 1:
+                    arrays[field.name] = pa.array(values, mask=left_out.get(field.name))
                 else:
-                    first = pa.array(list(column.astype(np.float32)), field.type)
-                arrays[field.name] = pa.concat_arrays([first, *([nothing] * len(fitted))])
-            elif field.name not in arrays:  # without a pair of its partner a column is null
-                values = of_masks.get(field.name, np.empty((0, count)))
-                known = [pa.array(each, mask=masked) for each in values]
-                rest = [nothing] * (len(fitted) + 1 - len(known))
-                arrays[field.name] = pa.concat_arrays([*rest, *known])
-        return pa.table(arrays, schema=self.schema)
+                    arrays[field.name] = pa.array(list(values.astype(np.float32)), field.type)
+            tables.append(pa.table(arrays, schema=self.schema))
+        return pa.concat_tables(tables)

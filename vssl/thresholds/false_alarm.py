@@ -45,4 +45,4 @@ class FalseAlarmThreshold(LearntThreshold):
         # rounded, since (n + 1)(1 - rate) may lie a bit above the whole number that it is
         rank = int(np.ceil(round((len(maxima) + 1) * (1 - self.rate), 9)))
         place = min(max(rank, 1), len(maxima)) - 1
-        return float(np.partition(maxima, place)[place])
+        return float(np.sort(maxima, kind="stable")[place])  # quick where they ascend already
