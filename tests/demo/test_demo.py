@@ -35,7 +35,7 @@ from vssl.config.compose import bundled_weights
 from vssl.core.errors import UsageError
 from vssl.core.extras import MissingExtraError
 from vssl.demo import drawing
-from vssl.demo.inputs import of_scene, read_scenes, with_picture, with_sound
+from vssl.demo.inputs import of_scene, scene_samples, with_picture, with_sound
 from vssl.demo.studio import Shown, Studio
 from vssl.localize.image import localize_image
 from vssl.localize.setup import LocalizeOptions
@@ -57,7 +57,7 @@ def studio(common_folder: Path) -> Iterator[Studio]:
 @pytest.fixture(scope="module")
 def scenes(studio: Studio) -> list[list[Sample]]:
     """Pictures of the embedded benchmark to choose from."""
-    return read_scenes()
+    return scene_samples()
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +246,7 @@ def test_sounds_of_a_test_set_are_named_by_where_their_source_is(
         shutil.copy(sample.audio_path, tmp_path / f"{number}.wav")
         rows.append(f"{name},{number}.wav,{box},class_{number}")
     (tmp_path / "samples.csv").write_text("\n".join(rows))
-    own = read_scenes(["data=folder", f"data.root={tmp_path}"])
+    own = scene_samples(["data=folder", f"data.root={tmp_path}"])
     sounds = [[each.name for each in of_scene(own, place).sounds] for place in range(2)]
     assert sounds[0] == ["class 0, in the picture", "class 1, not in the picture"]
     assert sounds[1] == ["class 1, not in the picture", "class 0, not in the picture"]
@@ -258,7 +258,7 @@ def test_a_misspelt_name_is_named_with_the_nearest(tmp_path: Path) -> None:
     assert refused.stderr.startswith("error: Expected `model` to be one of acl, ")
     assert refused.stderr.endswith("but got `tiny_sna`. Did you mean `tiny_san`?\n")
     with pytest.raises(UsageError, match=r"but got `fodler`\. Did you mean `folder`"):
-        read_scenes(["data=fodler"])
+        scene_samples(["data=fodler"])
 
 
 def test_the_command_says_how_to_install_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def main() -> None:
         signal.signal(getattr(signal, name), signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="vssl-demo-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # which Gradio reads when it is imported
-        from vssl.demo.inputs import read_scenes
+        from vssl.demo.inputs import scene_samples
         from vssl.demo.page import Page
         from vssl.demo.studio import Studio
         from vssl.localize.setup import LocalizeOptions
@@ -55,4 +55,4 @@ def main() -> None:
         wanted = LocalizeOptions(
             options.model, weights, calibration=options.calibration, overrides=others
         )
-        Page(Studio(wanted), read_scenes(of_data)).serve(options.port)
+        Page(Studio(wanted), scene_samples(of_data)).serve(options.port)

@@ -58,7 +58,7 @@ class Given:
         return replace(self, chosen=[each.name for each in self.sounds].index(name), note="")
 
 
-def read_scenes(words: Sequence[str] = ()) -> list[list[Sample]]:
+def scene_samples(words: Sequence[str] = ()) -> list[list[Sample]]:
     """Read the first pictures of a test set with their samples, `data=NAME data.root=DIR ...`.
 
     Without `data=NAME` it is the embedded benchmark, which is drawn on first use.

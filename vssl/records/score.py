@@ -43,7 +43,7 @@ from vssl.records.read import (
     sample_chunks,
 )
 from vssl.records.schema import NO_POLICY, NO_THRESHOLD, SCORE_KEY, pair_column
-from vssl.records.scores import Part, by_part
+from vssl.records.scores import Part, in_parts
 from vssl.records.store import parquet_writer, read_provenance
 from vssl.records.truth import GroundTruth
 from vssl.tensor_kernels import LOOPS_ON
@@ -112,7 +112,7 @@ def score_records(
         scorer = _checked(scorer, replace(scorer, device=device, turn=BoundedSemaphore(2)), path)
     with parquet_writer(output, schema, provenance) as write:
         tables = in_threads(scorer, path, _SCORED_COLUMNS, description="scoring")
-        for table in by_part(chain(keep, tables)):
+        for table in in_parts(chain(keep, tables)):
             write(table)
 
 

@@ -77,7 +77,7 @@ class Samples:
         return cls(names, groups, categories, areas, truth.natural, truth.flags())
 
 
-def by_part(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+def in_parts(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Sort rows of a scores file into tables of one part, which become its row groups."""
     # NumPy's small columns, kept for long between large maps, would tear the free memory to pieces
     copied = _joined(tables, rows=_ROWS_COPIED)

@@ -141,7 +141,7 @@ def f_loc(part: FigureData) -> Drawing:
             continue
         curves = found.by_variant[part.variant]
         gaps += part.missing_number(run, "f_loc", curves.condition)
-        place = best_place(curves)
+        place = _best_place(curves)
         if place is None:
             gaps.append((run.label, "F_LOC is 0, or undefined, at every threshold"))
         else:
@@ -173,7 +173,7 @@ def f_loc(part: FigureData) -> Drawing:
     )
 
 
-def best_place(curves: ThresholdCurves) -> int | None:
+def _best_place(curves: ThresholdCurves) -> int | None:
     """Position of the best threshold on a curve; None where F_LOC is nowhere above 0."""
     values = np.nan_to_num(curves.f_loc, nan=0.0)
     return int(values.argmax()) if values.max() > 0 else None
@@ -186,7 +186,7 @@ def _draw_curve(axes: Any, curves: ThresholdCurves) -> None:
     axes.fill_between(
         at, ends[:, 0], ends[:, 1], color=_CURVE, alpha=0.22, linewidth=0, label="95 % band"
     )
-    best = best_place(curves)
+    best = _best_place(curves)
     if best is not None:
         axes.plot(
             [at[best]], [values[best]], marker="v", color=_BEST, markersize=5,
