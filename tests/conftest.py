@@ -57,7 +57,6 @@ def pytest_collection_finish() -> None:
     """Spare the garbage collector a million objects of libraries, which stay to the end."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(5_000)
 
 
 @pytest.fixture(scope="session")
