@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import json
 import os
 import signal
@@ -51,12 +50,6 @@ def _keep_what_is_found() -> None:
     compose.compose = compose_once
     ConfigRepository.load_config = load_once
     registry.entry_points = functools.cache(registry.entry_points)  # each Trainer looks through all
-
-
-def pytest_collection_finish() -> None:
-    """Spare the garbage collector a million objects of libraries, which stay to the end."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")
