@@ -30,8 +30,10 @@ demo: $(STAMP)  ## small trained models and baselines on the embedded benchmark:
 paper: $(STAMP)  ## the paper's tables and figures with the files found, and what is missing
 	$(if $(WEIGHTS),VSSL_WEIGHTS="$(WEIGHTS)") $(if $(DATA),VSSL_DATA="$(DATA)") $(BIN)/vssl-paper
 
+# plug-ins that come with other packages would cost each process some seconds
 test: $(STAMP)  ## all tests, a process for each core (at most 4)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal \
+		--disable-plugin-autoload -p xdist -p hypothesispytest
 
 lint: $(STAMP)  ## style, formatting and import layers
 	$(BIN)/ruff check .

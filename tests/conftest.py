@@ -15,23 +15,14 @@ from pathlib import Path
 os.environ.setdefault("MKL_CBWR", "COMPATIBLE")
 
 import pytest
-import torch
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
-from lightning_fabric.utilities import registry
 
-from tests.helpers.composing import ConfigRepository, compose_once, load_once
 from tests.helpers.drawn import draw_is3, draw_vggss
-from tests.helpers.more_models import import_script
-from vssl.config import compose
 from vssl.config.search_path import add_config_folder, forget_config_folders
-from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background of a script
     signal.signal(signal.SIGINT, signal.default_int_handler)
-compose.compose = compose_once
-ConfigRepository.load_config = load_once
-registry.entry_points = functools.cache(registry.entry_points)  # each Trainer looks through all
 settings.register_profile(
     "vssl",
     deadline=None,
@@ -41,6 +32,24 @@ settings.register_profile(
 settings.load_profile("vssl")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collectstart() -> None:
+    """Where tests are collected: the process that hands them out waits for no torch."""
+    _keep_what_is_found()
+
+
+@functools.cache
+def _keep_what_is_found() -> None:
+    """Compose each choice of groups, and look for Lightning's plug-ins, once in a process."""
+    from lightning_fabric.utilities import registry
+
+    from tests.helpers.composing import ConfigRepository, compose_once, load_once
+    from vssl.config import compose
+
+    compose.compose = compose_once
+    ConfigRepository.load_config = load_once
+    registry.entry_points = functools.cache(registry.entry_points)  # each Trainer looks through all
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +96,8 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def seeded_checkpoint(shared: Path, common_folder: Path) -> Callable[..., Path]:
     """Writes a model's checkpoint in its published layout, with the values behind the goldens."""
+    from tests.helpers.more_models import import_script
+
     kit = import_script(shared / "golden" / "seeded_weights.py")
     layouts = json.loads((shared / "golden" / "checkpoint_layouts.json").read_text())
 
@@ -112,6 +123,10 @@ def vggss_folder(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def prior_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights for the object prior, drawn at random: they see nothing, but differ by image."""
+    import torch
+
+    from vssl.models.object_prior import PUBLISHED_FILES, ObjectPrior
+
     with torch.random.fork_rng():
         torch.manual_seed(0)
         state = ObjectPrior().state_dict()

@@ -72,14 +72,6 @@ def report(work: Path, shown: str) -> Path:
     return work / "report"
 
 
-def test_the_page_shows_the_package() -> None:
-    blocks = dict(re.findall(r"`mypkg/(\S+)`:\n\n```\w+\n(.*?)\n```", PAGE, re.DOTALL))
-    files = [path for end in ("py", "yaml") for path in PACKAGE.rglob(f"*.{end}")]
-    written = {path.relative_to(PACKAGE).as_posix(): path.read_text().rstrip() for path in files}
-    written.pop("__init__.py")
-    assert blocks == written
-
-
 def test_help_lists_every_part(work: Path) -> None:
     text = re.sub(r"\s+", " ", in_package(work, "vssl-evaluate", "--help"))
     for group, name in PARTS.items():

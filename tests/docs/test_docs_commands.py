@@ -250,6 +250,13 @@ def test_a_block_is_what_it_says(block: Block, own: Path) -> None:
         assert block.text.split()[0] not in pages.PROGRAMS, f"{block}: is it a command?"
 
 
+def test_all_of_the_package_is_shown() -> None:
+    shown = {each.file for each in BLOCKS if each.page.name == "extending.md"}
+    files = [*EXAMPLES[1].rglob("*.py"), *EXAMPLES[1].rglob("*.yaml")]
+    written = {path.relative_to(EXAMPLES[1]).as_posix() for path in files}
+    assert written - {"mypkg/__init__.py"} <= shown
+
+
 SMALL = ["subsets=[]", "bootstrap.resamples=20", "threshold=[fixed,universal_q3]"]
 PYTHON = dict.fromkeys(each.page for each in BLOCKS if each.language == "python" and not each.file)
 

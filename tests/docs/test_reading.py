@@ -208,7 +208,7 @@ def test_tables_are_those_of_the_kept_numbers(name: str) -> None:
 
 
 def test_the_kept_numbers_are_the_demo_s() -> None:
-    """Of the file that a live run is compared with, tests/models/test_tiny.py."""
+    """Of the file that the first pages are compared with, tests/docs/test_first_pages.py."""
     demo = pd.read_csv(ROOT / "experiments" / "results" / "synthetic_corrected.csv")
     assert set(demo["n"].dropna()) == {240, 480}  # images and samples, as the pages say
     keys = demo["condition"] + "/" + demo["metric"] + "/" + demo["threshold_policy"]
