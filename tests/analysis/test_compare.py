@@ -398,6 +398,11 @@ def test_exchanges_are_raised_with_the_rows(
     assert set(differences(*folders, permutations=70)["exchanges"]) == {70}, "as asked for"
 
 
+def test_exchanges_have_an_end() -> None:
+    counts = [module.enough_exchanges(tests) for tests in (1, 1500, 9000)]
+    assert counts == [10_000, 149_999, 200_000]
+
+
 def test_conditions_that_are_asked_for(many: tuple[Made, Made]) -> None:
     folders = [each.folder for each in many]
     rows = differences(*folders, conditions=["noise"])

@@ -151,6 +151,7 @@ class TestCurves:
         for condition, sample, draw in holes:
             maps[condition][sample, draw, 0, 0] = np.nan
         curve = curves_of(made, variant)
+        assert {metric for metric, _ in curve.values} == {*MEASURED.split(",")}
         truths = np.array([formulas.consensus_map(*each, size=224) for each in OBJECTS])
         values = study.measured(maps, truths, curve.thresholds.astype(np.float64).tolist())
         bootstrap = ImageBootstrap(GROUPS, **SETTINGS)

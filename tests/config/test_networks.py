@@ -306,6 +306,8 @@ class TestIdentity:
             (*small, "protocol.positive_window=released"),
             (*small, "model.image.size=64"),
             (*small, "model.frontend.floor=1e-6"),
+            ("model=center",),
+            ("model=center", "model.arguments.sigma=0.1"),
         ]
         hashes = {run_settings(*overrides).identity_hash for overrides in versions}
         assert len(hashes) == len(versions)

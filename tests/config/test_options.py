@@ -94,6 +94,21 @@ def refused(key: str, value: Any) -> str:
     return str(e.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("cache.gigabytes", -1),
+        ("shard_seconds", -1),
+        ("data.snr", 61),
+        ("training.jitter", -1),
+        ("training.loss.temperature", 0),
+        ("training.loss.pooled_area", 1.1),
+    ],
+)
+def test_beyond_their_bounds(key: str, value: float) -> None:
+    refused(key, value)
+
+
 @pytest.mark.parametrize("key", REFUSED)
 def test_what_cannot_be(key: str) -> None:
     words, values = REFUSED[key]

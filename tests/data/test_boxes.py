@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.helpers.running import run
 from vssl.data.base import DataError
 from vssl.data.boxes import LEAST_PIXELS, box_fault, guess_cause
+from vssl.data.is3 import IS3
 from vssl.data.vggss import VGGSS
 from vssl.records.store import read_provenance
 
@@ -165,3 +166,11 @@ def test_a_run_with_an_empty_ground_truth(vggss_folder: Path, tmp_path: Path) ->
     assert "empty ground truths,clip0_000010,clip0_000010: has no box" in text
     assert read_provenance(folder / "records.parquet")["notes"] == {"empty ground truths": 1}
     assert not (folder / "left_out.csv").exists()
+
+
+def test_is3_is_in_pixels(is3_folder: Path) -> None:
+    path = is3_folder / "IS3_annotation.json"
+    entries = json.loads(path.read_text())
+    path.write_text(json.dumps([{**e, "gt_box": [4 * v for v in e["gt_box"]]} for e in entries]))
+    with pytest.raises(DataError, match="are they in pixels of the image files"):
+        IS3(is3_folder).check()

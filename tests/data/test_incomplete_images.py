@@ -27,6 +27,17 @@ def row(summary: pd.DataFrame, metric: str, policy: str = "object_area") -> Any:
     return chosen
 
 
+def test_a_set_of_half_pairs_has_no_such_number(is3_folder: Path, tmp_path: Path) -> None:
+    path = is3_folder / "IS3_annotation.json"
+    path.write_text(json.dumps(json.loads(path.read_text())[::2]))
+    data = ("data=is3", f"data.root={is3_folder}", "data.missing=skip")
+    summary = run(tmp_path / "run", "model=oracle", *data, *QUICK)
+    for metric in ("iiou", "iauc", "swap_delta"):
+        found = row(summary, metric)
+        assert pd.isna(found["value"])
+        assert (found["n"], found["n_undefined"]) == (0, 3)
+
+
 def test_a_half_pair_is_undefined_and_leaves_the_numbers_of_the_others(
     is3_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

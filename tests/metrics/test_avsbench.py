@@ -268,3 +268,12 @@ def test_maps_without_range_have_no_f(
 def test_batches_hold_a_sample() -> None:
     with pytest.raises(UsageError, match="`batch` to be at least 1"):
         AVSFBatch(batch=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [("g_miou", "avs_miou"), ("g_fpr", "avs_fpr"), ("g_f", "avs_f")]
+)
+def test_combined_numbers_are_harmonic_means(run: Run, name: str, part: str) -> None:
+    a = run.row(part, "positive")["value"]
+    b = 1 - np.mean([run.row(part, each)["value"] for each in ("silence", "noise", "offscreen")])
+    assert run.row(name, "all")["value"] == pytest.approx(2 * a * b / (a + b), abs=1e-12)

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers.running import run_settings
+from tests.helpers.running import run, run_settings
 from tests.reference.samples import make_sample
 from vssl.audio import read_clip
 from vssl.config.build import build_frontends, build_transforms
@@ -276,6 +276,17 @@ def test_no_ranking_without_listening_beats_smaller_first(objects: list[str]) ->
     found = reached(set(order[: len(small)]), set(order[: len(large)]))
     assert found == pytest.approx(best, abs=1e-12)
     assert {n for n in range(9) if ranks[n] > 0} == small | large
+
+
+def test_deaf_best_in_a_run(tmp_path: Path) -> None:
+    few = ("data.difficulty=overlap", "data.scenes=2", f"paths.cache={tmp_path}")
+    rules = ("threshold=[fixed,universal_max]", "threshold.fixed.value=0.25")
+    metrics = ("negatives=silence", "metrics=[ciou,swap_delta,auroc]")
+    summary = run(tmp_path / "run", "model=deaf_best", *few, *rules, *metrics)
+    value = summary.set_index(["metric", "condition", "threshold_policy"])["value"]
+    assert value["swap_delta", POSITIVE, "fixed"] == pytest.approx(0, abs=1e-12)
+    assert value["ciou", POSITIVE, "universal_max"] == 0
+    assert value["auroc", "silence", "none"] == 0.5
 
 
 def test_deaf_best_ranks_the_objects_of_each_picture() -> None:

@@ -118,6 +118,13 @@ class TestNoise:
             found = made(Noise(per=per, level=level), draw=draw, length=999, seed=7)
             np.testing.assert_array_equal(found, expected.astype(np.float32)[None])
 
+    def test_a_stereo_file_is_one_draw(self, tmp_path: Path) -> None:
+        both, path = np.random.default_rng(0).uniform(-1, 1, (50, 2)), tmp_path / "bank.wav"
+        soundfile.write(path, both, 16_000, subtype="FLOAT")
+        noise = Noise(file=str(path))
+        assert noise.draws == 1
+        np.testing.assert_allclose(made(noise, length=50), [both.mean(axis=1)], atol=1e-6)
+
     def test_level_relative_to_full_scale(self) -> None:
         quiet, loud = made(Noise(dbfs=-20), length=100), made(Noise(), length=100)
         np.testing.assert_allclose(quiet, loud / 10, rtol=1e-6)
@@ -178,6 +185,10 @@ class TestMixed:
         np.testing.assert_allclose(noise, noise[:1].repeat(channels, 0), atol=1e-6)
         ratio = decibels(clip.samples.mean(axis=0)) - decibels(noise)
         assert ratio == pytest.approx(snr, abs=1e-4)
+
+    def test_samples_share_the_noise_of_a_draw(self) -> None:
+        found = made(Mixed(), clip_of(), make_sample("b", "cat"))
+        np.testing.assert_array_equal(found, made(Mixed(), clip_of()))
 
     def test_nothing_is_clipped(self) -> None:
         assert np.abs(made(Mixed(snr=-30), clip_of(level=0.5))).max() > 10

@@ -296,6 +296,17 @@ def test_a_table_of_videos_and_times(made: Path, tmp_path: Path) -> None:
     assert not (root / "prepared_samples.csv").exists()
 
 
+def test_a_png_is_lossless(shared: Path, tmp_path: Path) -> None:
+    source, root = shared / "data" / "videos", tmp_path / "vggss"
+    given = place_annotation(str(source / "vggss_annotations.json"), root)
+    rule = rule_of("middle", None, slot=MIDDLE_SLOT, suffix=".png")
+    prepare_listed(VGGSS(root, annotation=given, image_suffix=".png"), source / "videos", rule)
+    for sample in VGGSS(root, image_suffix=".png").check().samples:
+        wanted = source / "expected" / "frames" / f"{sample.sample_id}_125.png"
+        pair = (np.asarray(Image.open(p).convert("RGB")) for p in (wanted, sample.image_path))
+        np.testing.assert_array_equal(*pair)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -303,6 +314,7 @@ def test_a_table_of_videos_and_times(made: Path, tmp_path: Path) -> None:
         (["data.root=R", "videos=nowhere"], "nowhere: no such folder. Set videos="),
         (["data.root=R", "videos=V", "frame=last"], "Expected `frame` to be middle, or seconds"),
         (["data=synthetic", "videos=V"], "data=synthetic: is not made from videos"),
+        (["data=is3", "videos=V", "data.root=R"], "data=is3: is not made from videos"),
     ],
 )
 def test_mistakes_on_the_command_line_have_one_error(
