@@ -182,4 +182,4 @@ def given_path(text: str) -> Path:
     """Convert an option to a path; an empty one is refused, as it would be this folder."""
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
-    return Path(text).expanduser()
+    return Path(os.path.expanduser(text))  # noqa: PTH111 an unknown user is no error

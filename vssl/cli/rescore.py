@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,9 +32,9 @@ def main(config: DictConfig) -> pd.DataFrame:
     from vssl.runs.score import rescore
 
     folder = run_in(Path(config.run).expanduser().absolute())
-    rescore(ScoringSettings.of(config), folder, device=scoring_device(config.accelerator))
-    if config.export is not None:
-        _export_released(folder)
+    export = None if config.export is None else partial(_export_released, folder)
+    device = scoring_device(config.accelerator)
+    rescore(ScoringSettings.of(config), folder, device=device, before=export)
     return announce(folder)
 
 

@@ -237,7 +237,7 @@ OPTIONS: dict[str, Option] = {
     "negatives.*.exclude": PATH.or_null(),
     "negatives.*.table": PATH.or_null(),
     "negatives.*.groups.*": NAME,
-    "negatives.*.avoid.*": _listed("a list of groups", NAME),
+    "negatives.*.avoid.*": _listed("a list of different groups", NAME),
     "negatives.*.over": choice("window", "clip"),
     "negatives.*.decibels": _listed(
         "a list of different numbers from -300 to 300, as in [-10,10]", _DECIBELS, least=1
@@ -271,7 +271,7 @@ OPTIONS: dict[str, Option] = {
     "training.shuffle_sounds": FLAG,
     "training.weights": _by_part(PATH).or_null("random weights"),
     "training.weights.*": PATH,
-    "training.frozen": _listed("a list of names, as in [image,audio.norm]", NAME),
+    "training.frozen": _listed("a list of different names, as in [image,audio.norm]", NAME),
     "training.loss.epsilon": number(-1e9, 1e9),
     "training.loss.epsilon2": number(-1e9, 1e9),
     "training.loss.softness": number(0, 1e6, above=True),
@@ -328,8 +328,9 @@ def allow_absent(arguments: Sequence[str]) -> list[str]:
 
     Those of a model's parts, as `model.sha256.image=HASH`, which its yaml may lack: a part that the
     model does not have is refused later, with those that it has. In a sweep over a group those of
-    members that some jobs lack, as `-m negatives=silence,noise negatives.noise.draws=3`: where it
-    is added, `drop_absent_members` takes it away again. Hydra refuses options that no member has.
+    members that some jobs lack, as `-m negatives=silence,noise negatives.noise.draws=3`: such jobs
+    get the option, and `drop_absent_members` takes it away again. Hydra refuses options that no
+    member has.
     """
     parts = ("model.weights.", "model.sha256.")
     arguments = [f"++{word}" if word.startswith(parts) else word for word in arguments]

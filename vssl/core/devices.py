@@ -28,6 +28,7 @@ _Result = TypeVar("_Result")
 
 JOBS_PER_GPU = 3
 """Jobs at once for each GPU: one uses it, while files of another are checked, or maps scored."""
+_AT_ONCE = 32  # items that a thread takes at once, as each costs a future
 _LONG_WAIT = 300  # attempts, a minute: with several jobs for each GPU, all wait now and then
 
 
@@ -139,10 +140,16 @@ def each(
     advance: Callable[[int], object] = lambda count: None,
 ) -> Iterator[_Result]:
     """Apply a function to items in order, in threads; `advance` is told how many are done."""
+
+    def several(part: Sequence[_Item]) -> list[_Result]:
+        return [work(item) for item in part]
+
+    known = list(items)
+    parts = [known[n : n + _AT_ONCE] for n in range(0, len(known), _AT_ONCE)]
     with ThreadPoolExecutor(len(usable_cores())) as pool:
-        for result in pool.map(work, items):
-            yield result
-            advance(1)
+        for results in pool.map(several, parts):
+            yield from results
+            advance(len(results))
 
 
 def jobs_here() -> int:

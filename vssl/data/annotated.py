@@ -27,7 +27,7 @@ class Annotated:
     image: str  # name of the picture's file, as written there
     audio: str = ""  # likewise; empty if the picture's name tells it
     group: str = ""  # pictures of one group are one picture; empty for the picture alone
-    size: tuple[int, int] | None = None  # width and height of the picture in pixels, as stated
+    size: tuple[int, int] | None = None  # of the picture: width, height; stated or found
     categories: list[str] = field(default_factory=list)  # what sounds, each once
     annotators: set[str] = field(default_factory=set)  # who looked at it, where that is told
     regions: list[Region] = field(default_factory=list)  # objects that sound

@@ -51,7 +51,7 @@ class SegmentedFrames(DatasetReader):
     folders: ClassVar[tuple[str, str, str]]
     """Those of images, sounds and masks in it."""
     depth: ClassVar[int]
-    """Parts of a path that name an image or a mask below its folder; of a sound one less."""
+    """Parts of a path that name an image or mask below its folder; of a sound one less, if any."""
     image_pattern: ClassVar[str]
     """Names of images below their folder, with the groups `group` and `category`."""
     image_layout: ClassVar[str]

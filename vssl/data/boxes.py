@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from vssl.maps import consensus_map
+from vssl.maps import consensus_map, mask_pixels
 from vssl.types import EVALUATION_SIZE, Box, Sample
 
 LEAST_PIXELS = 16
@@ -65,6 +65,8 @@ def truth_fault(annotated: Sequence[Annotated], sample: Sample) -> str:
     if any(
         (x1 - x0) * (y1 - y0) >= LEAST_PIXELS for x0, y0, x1, y1 in boxes if x1 > x0 and y1 > y0
     ):
+        return ""
+    if any(mask_pixels(mask) >= LEAST_PIXELS for mask in masks):
         return ""
     truth = consensus_map(boxes, sample.box_weights, masks, sample.mask_weights)
     pixels = int((truth > 0).sum())

@@ -13,7 +13,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -297,7 +296,7 @@ class _File:
         # compressed rows are unpacked together, and anew for each of them unless they are kept
         chunks = getattr(self._maps, "chunks", None)
         self._block = chunks[-1 if self._last else 0] if chunks else 1
-        self._kept = lru_cache(1)(self._read)
+        self._held: tuple[int, Any] = (-1, None)
         columns: dict[str, list[Any]] = {"condition": [POSITIVE] * count, "draw": [0] * count}
         if "condition" in arrays:
             columns["condition"] = _texts(arrays["condition"], root)
@@ -324,7 +323,9 @@ class _File:
     def read(self, place: Any) -> Floats:
         start = place - place % self._block
         try:
-            values = np.asarray(self._kept(start)[place - start])
+            if start != self._held[0]:
+                self._held = start, self._read(start)
+            values = np.asarray(self._held[1][place - start])
         except Exception as error:  # of any decoder
             raise MapsError(f"unreadable rows: {' '.join(str(error).split())}") from error
         return _checked(values.T if self._is_matlab else values)

@@ -132,8 +132,10 @@ class _Sets:
         self.columns = {name: plain.values(of_maps, name, column)[rows] for name in group}
         self.success: Mask | None = None
         if members[0].by_threshold:
-            ciou = [scores.values(part, group[0], ConsensusIoU.column)[rows] for part in parts]
-            self.success = np.stack(ciou, axis=2) >= SUCCESS
+            name = ConsensusIoU.column
+            # a view of a column would keep the columns of all parts in memory
+            reached = [scores.values(part, group[0], name)[rows] >= SUCCESS for part in parts]
+            self.success = np.stack(reached, axis=2)
         counts = [self.columns[name].shape[1] for name in group[1:] or group]
         self.draws = min((count for count in counts if count > 1), default=1)
         self.n = int((~np.isnan(self.columns[group[0]])).any(axis=1).sum())

@@ -262,7 +262,10 @@ def _without_repetitions(
     """Of runs of one configuration and test the newest; the others are left out."""
 
     def age(run: ReportRun) -> tuple[float, Path]:
-        return (run.folder / RUN_FILE).stat().st_mtime, run.folder
+        try:
+            return (run.folder / RUN_FILE).stat().st_mtime, run.folder
+        except OSError:  # it is evaluated again just now
+            return 0.0, run.folder
 
     newest = {(run.test, run.run_file["config_hash"]): run for run in sorted(runs, key=age)}
     for run in runs:

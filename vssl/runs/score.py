@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -76,14 +76,24 @@ def score_run(
     return summary
 
 
-def rescore(settings: ScoringSettings, folder: Path, *, device: torch.device = HOST) -> None:
+def rescore(
+    settings: ScoringSettings,
+    folder: Path,
+    *,
+    device: torch.device = HOST,
+    before: Callable[[], object] | None = None,
+) -> None:
     """Score a finished run anew; the scores of other policies stay.
+
+    `before` is called first, while no other run may write in the folder.
 
     Raises:
         UsageError: as `score_run`, when a file was changed, or another run is writing there.
     """
     check_records(folder)
     with alone_in(folder):
+        if before is not None:
+            before()
         score_run(settings, folder, keep=True, device=device)
         mark_rescored(folder)
 

@@ -119,11 +119,7 @@ class FigureData:
     def details(
         self, *sentences: str, policies: Sequence[str] = (), gaps: Sequence[tuple[str, str]]
     ) -> tuple[str, ...]:
-        """Sentences, what the runs rest on as below a table, values of thresholds, and gaps.
-
-        Maps that hold NaN are among the gaps of every figure.
-        """
-        undefined = self.undefined()
+        """Sentences, what the runs rest on as below a table, values of thresholds, and gaps."""
         rows = pd.concat([run.summary for run in self.runs])
         behind = rows[
             rows["threshold_policy"].isin(policies) & (rows["map_variant"] == self.variant)
@@ -139,7 +135,7 @@ class FigureData:
             *caption(rows if behind.empty else behind)[1],
             *disagreements(self.group),
             f"Thresholds: {'; '.join(values)}." if values else "",
-            f"Gaps: {by_run([*gaps, *undefined])}." if gaps or undefined else "",
+            f"Gaps: {by_run(gaps)}." if gaps else "",
             f"Not drawn (--baselines draws them): {', '.join(self.left_out)}."
             if self.left_out
             else "",

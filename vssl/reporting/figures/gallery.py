@@ -44,11 +44,11 @@ def draw_comparison(
     scenes = [read_scenes(folder, [chosen])[0] for folder in folders]
     facts = [read_provenance(folder / RECORDS_FILE) for folder in folders]
     image = evaluation_image(scenes[0].image_path)
-    rows = len({condition for scene in scenes for condition in scene.conditions})
-    size = 1.9 * len(folders) + 1.4, 1.95 * rows + 0.9
+    heard = heard_in(scenes)
+    size = 1.9 * len(folders) + 1.4, 1.95 * len(heard) + 0.9
     figure = Figure(figsize=size, dpi=110, layout="constrained")
     titles = [each["model"] for each in facts]
-    for axes, place, condition in squares(figure, titles, scenes, side=1.9):
+    for axes, place, condition in squares(figure, titles, heard, side=1.9):
         scene = scenes[place]
         if condition in scene.conditions:
             pixels = _over_image(image, scene, condition, facts[place])
@@ -94,10 +94,19 @@ def _over_image(
     return laid_over(image.numpy(), shares)
 
 
+def heard_in(scenes: Sequence[RunScene]) -> dict[str, str]:
+    """Audio conditions of an image's runs, with what is heard in the first run that has each."""
+    heard: dict[str, str] = {}
+    for scene in scenes:
+        for condition in scene.conditions:
+            heard.setdefault(condition, scene.label(condition))
+    return heard
+
+
 def squares(
     canvas: Any,
     titles: Sequence[str],
-    scenes: Sequence[RunScene],
+    heard: Mapping[str, str],
     *,
     side: float,
     columns: int = 0,
@@ -105,21 +114,19 @@ def squares(
 ) -> Iterator[tuple[Any, int, str]]:
     """Axes for the maps of one image, each with the place of its run and its audio condition.
 
-    A column is a run, with its title above; a row is an audio condition, with what is heard in the
-    first run that has it. `side` is that of a square in inches, `columns` a number of columns to
-    make room for, `scale` that of letters.
+    A column is a run, with its title above; a row is an audio condition, with what is heard, as
+    `heard_in` gives it. `side` is that of a square in inches, `columns` a number of columns to make
+    room for, `scale` that of letters.
     """
     letters, font = round(15 * side), 9 * scale
-    conditions = list(dict.fromkeys(name for scene in scenes for name in scene.conditions))
-    grid = canvas.subplots(len(conditions), max(columns, len(scenes)), squeeze=False)
-    for condition, row in zip(conditions, grid, strict=True):
-        heard = next(scene for scene in scenes if condition in scene.conditions)
-        lines = (textwrap.fill(line, letters) for line in heard.label(condition).split("\n"))
+    grid = canvas.subplots(len(heard), max(columns, len(titles)), squeeze=False)
+    for (condition, label), row in zip(heard.items(), grid, strict=True):
+        lines = (textwrap.fill(line, letters) for line in label.split("\n"))
         row[0].set_ylabel("\n".join(lines), fontsize=font)
         for place, axes in enumerate(row):
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-            if place < len(scenes):
+            if place < len(titles):
                 yield axes, place, condition
     for title, axes in zip(titles, grid[0], strict=False):
         axes.set_title(textwrap.fill(title, letters), fontsize=font)

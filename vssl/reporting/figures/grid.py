@@ -13,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from vssl.maps import binarize, stretch
 from vssl.reporting.collection import ReportRun
 from vssl.reporting.figures.data import FigureData, Gaps, GridSample
-from vssl.reporting.figures.gallery import draw_map, squares
+from vssl.reporting.figures.gallery import draw_map, heard_in, squares
 from vssl.reporting.figures.overlay import laid_over
 from vssl.reporting.figures.style import PAGE, Drawing, say_gap
 from vssl.types import EVALUATION_SIZE
@@ -79,7 +79,8 @@ def grids(part: FigureData) -> Iterator[Drawing]:
 def draw_grid(part: FigureData, sample: GridSample, rendering: str) -> Canvas:
     """Draw one sample: rows are audio conditions (draw 0), columns are runs, eight to a line."""
     blocks = [part.runs[n : n + _WIDEST] for n in range(0, len(part.runs), _WIDEST)]
-    columns, rows = len(blocks[0]), len({c for s in sample.scenes.values() for c in s.conditions})
+    heard = heard_in([sample.scenes[run.label] for run in part.runs])
+    columns, rows = len(blocks[0]), len(heard)
     side = (PAGE - _LEFT) / max(_NARROWEST, columns)
     height = len(blocks) * (_ABOVE + rows * (side + _BELOW))
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
@@ -89,7 +90,7 @@ def draw_grid(part: FigureData, sample: GridSample, rendering: str) -> Canvas:
         scenes = [sample.scenes[run.label] for run in block]
         titles = [run.label for run in block]
         options: Any = {"side": side, "columns": columns, "scale": _SCALE}
-        for axes, number, condition in squares(place, titles, scenes, **options):
+        for axes, number, condition in squares(place, titles, heard, **options):
             if condition in scenes[number].conditions:
                 _draw_cell(axes, part, block[number], sample, condition, rendering)
             else:

@@ -56,7 +56,11 @@ class ReportFigure:
                 caption=f"{caption} {data.size}",
                 alt=alt,
                 details=data.details(
-                    details, *drawing.notes, policies=drawing.policies, gaps=drawing.gaps
+                    details,
+                    *drawing.notes,
+                    policies=drawing.policies,
+                    # a grid says itself which of its maps hold NaN
+                    gaps=[*drawing.gaps, *(() if drawing.photographs else data.undefined())],
                 ),
             )
 

@@ -126,9 +126,10 @@ def read_maps(run: ReportRun, samples: Sequence[str], *, policy: str) -> RunMaps
             middle = maps[whole][:, ::_EVERY, ::_EVERY].median()
             extremes[variant] = float(bottom[whole].min()), float(middle), float(top[whole].max())
     scores: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in samples}
-    for variant, name, condition, *values in _scores(run, policy).itertuples(index=False):
-        if name in scores:
-            scores[name].setdefault(variant, {})[condition] = [finite(value) for value in values]
+    rows = _scores(run, policy)
+    rows = rows[rows["sample_id"].isin(samples)]
+    for variant, name, condition, *values in rows.itertuples(index=False):
+        scores[name].setdefault(variant, {})[condition] = [finite(value) for value in values]
     kept = {scene.sample_id: replace(scene, maps={}) for scene in scenes}
     return RunMaps(run, kept, extremes, scores)
 

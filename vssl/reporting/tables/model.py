@@ -288,7 +288,7 @@ def summary_table(
 
     Columns without numbers are left out.
     """
-    columns = used_columns(summary, columns)
+    columns, order = used_columns(summary, columns), list(conditions_of(summary))
     # rows behind the table, for its caption: of its metrics, and of the conditions it names
     behind = summary["metric"].isin([column.metric for column in columns])
     named = [column.condition for column in columns]
@@ -304,7 +304,7 @@ def summary_table(
             for column, number in found.items()
         )
         rows.append(Row(str(name), tuple(cells)))
-    below, details = caption(summary) if columns else ("", ())
+    below, details = caption(summary, order=order) if columns else ("", ())
     return Table(title, tuple(columns), tuple(rows), below, details, label=label)
 
 
@@ -351,14 +351,16 @@ def _each_once(values: pd.Series) -> str:
     return ", ".join(str(value) for value in pd.unique(values))
 
 
-def caption(summary: pd.DataFrame) -> tuple[str, tuple[str, ...]]:
+def caption(summary: pd.DataFrame, *, order: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
     """Say what the rows of a table rest on: a sentence, and details with one sentence each.
 
     The first has N, coverage, seed and interval; the others data, protocol, draws and thresholds.
+    `order` is that of the audio conditions; the default is their order in the rows.
     """
     data, protocol = _each_once(summary["dataset"]), _each_once(summary["protocol"])
     draws = summary.groupby("condition")["draws"].max()
     conditions = conditions_of(summary).besides_positive(*SoundingObject)
+    conditions = [c for c in order if c in conditions] or conditions
     per_type = ", ".join(f"{condition} x {draws[condition]}" for condition in conditions)
     sources = fitted_sources(summary)
     undefined = int(summary["n_undefined"].max())

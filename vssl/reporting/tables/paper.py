@@ -143,6 +143,7 @@ def build_tables(
     recorded = [name for name in own if name != NATURAL]
     everything = [(run, variant) for run in group.runs for variant in run.variants]
     joined = pd.concat([run.summary for run in group.runs])
+    scored = set(joined["threshold_policy"])
     subsets = columns.subsets_by_kind(group.runs)
     if len(subsets[columns.CLASSES]) > _FEW_CLASSES:
         del subsets[columns.CLASSES]
@@ -165,7 +166,9 @@ def build_tables(
     layouts = {
         "paper": columns.paper_columns(policy, negatives),
         "field": columns.field_columns(),
-        "equal_rates": columns.equal_rate_columns(EQUAL_RATES, negatives),
+        "equal_rates": columns.equal_rate_columns(
+            [name for name in EQUAL_RATES if name in scored], negatives
+        ),
         "separation": columns.separation_columns(negatives),
         "detection": columns.detection_columns(policy, negatives),
         "listening": columns.listening_columns(sounding, policy),
