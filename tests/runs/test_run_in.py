@@ -16,6 +16,8 @@ from vssl.core.errors import UsageError
 from vssl.localize.setup import LocalizeOptions, read_settings
 from vssl.localize.threshold import find_threshold
 from vssl.records.files import RECORDS_FILE, RUN_FILE, run_in
+from vssl.records.localization import Localization
+from vssl.records.store import read_provenance
 from vssl.runs.evaluate import check_request
 from vssl.runs.score import score_run
 
@@ -78,7 +80,8 @@ def test_rescoring_and_calibration(above: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_localize_learns_from_it(above: Path) -> None:
     options = LocalizeOptions("center", calibration=above, overrides=("trainer=cpu",))
-    found, rates = find_threshold(read_settings(options), options, variant="av")
+    recipe = Localization.of(read_provenance(run_in(above) / RECORDS_FILE))
+    found, rates = find_threshold(read_settings(options), options, recipe)
     assert found is not None
     assert found.calibration == str(next(above.glob("*/*")))
     assert rates is not None
