@@ -110,8 +110,8 @@ def typical_sample(marked: Mapping[str, pd.DataFrame]) -> str:
     """Choose the sample that is shown.
 
     Under each sound a model mostly marks something, or mostly nothing. Those samples are kept in
-    which all models do the usual under all sounds. They are sorted by the area that `tiny_av` marks
-    in silence, and the middle one is chosen.
+    which all models do the usual under all sounds. Of these, sorted by the area that `tiny_av`
+    marks in silence, the middle one is returned.
     """
     silence = marked["tiny_av"][marked["tiny_av"]["audio_condition"] == "silence"]
     ids = silence.sort_values("pia", kind="stable")["sample_id"].tolist()

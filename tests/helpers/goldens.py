@@ -44,7 +44,7 @@ def golden_clip(
 ) -> AudioClip:
     """What a sample's goldens heard: its clip, silence or noise of that length, another's clip.
 
-    RCGrad's goldens have offscreen choices of their own.
+    RCGrad's goldens have another list of offscreen clips than the other models'.
     """
     folder = shared / "data" / data / FOLDERS[data][1]
     if condition == "offscreen":

@@ -41,7 +41,7 @@ class Stopping:
         monkeypatch.setattr(model, "encode_audio", audio)
 
     def stop(self, after: int, folder: Path, *options: str) -> None:
-        """Stop a run after some batches, and count anew."""
+        """Run until `after` batches of images are encoded, and stop; then counts are 0 again."""
         self.allowed = after
         self.images.clear()
         with pytest.raises((self.error, SystemExit)):

@@ -289,7 +289,7 @@ def test_the_script_computes_as_vssl_does(
 
 
 def look(driver: Chrome, page: Path, width: int, height: int) -> None:
-    """Load the page anew in a window of this size; nothing of another test is left."""
+    """Reload the page in a window of this size, so that it forgets what earlier tests did."""
     resize(driver, width, height)
     driver.get(f"{page.as_uri()}?{width}")
 

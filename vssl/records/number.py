@@ -39,7 +39,7 @@ class Number:
     sounds: Spread | None = None  # from sounds that several images share, if there are any
     dof_images: float | None = None  # of the spread over images; None for `images - 1`
     near: Array | None = None  # `[K, B]` resamples of `value` at K thresholds near it
-    of_threshold: Array | None = None  # `[B]` change by a threshold fitted anew in each resample
+    of_threshold: Array | None = None  # `[B]` change when each resample refits its threshold
     totals: Array | None = None  # `[G, 2, D]` of a mean: sum and number of values by image, draw
     sounding: tuple[SoundingObject, ...] = (SoundingObject.NONE,)  # both objects for a pair
     parts: tuple[Number, Mapping[str, Number]] | None = None  # of a combined: positive, negatives
@@ -96,7 +96,7 @@ class Number:
         """Shares of images, shared sounds and fitted threshold in the variance.
 
         The threshold's share is the rest, which is negative if it reduces the variance. All are NaN
-        where resamples are equal but for their rounding.
+        where resamples differ by rounding alone.
         """
         total = variance(self.resampled)
         low, high = self.metric.bounds or (0.0, abs(self.value))

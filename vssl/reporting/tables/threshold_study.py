@@ -46,7 +46,7 @@ _PRICE_NOTE = (
     "price: the rule chosen on the test set minus this row, in points; chosen on half of the"
     " images: every image is scored with the threshold that the other half gave, in each of"
     " {resamples} random divisions, and the interval of its price is over these; other intervals"
-    " are over images, with thresholds chosen or learnt anew in every resample"
+    " are over images, and every resample chooses or learns its threshold again"
 )
 _BY_CLASS = "IoU by class: of the pixels of all samples of a class together, mean over classes"
 
